@@ -121,7 +121,8 @@ export function parseSignedJson(
       text(body).then((json) => parseJson(request, withoutBom(json), done), done)
       return
     }
-    // The schema of the application may change properties that the plugin still reads, so it gets a copy.
+    // The schema of the application may change properties that the plugin still reads, so the schema gets a
+    // copy.
     const isChanged = request.routeOptions.config[kOwnBody] === true
     done(null, isChanged ? structuredClone(message.payload) : message.payload)
   })

@@ -25,7 +25,7 @@ declare module 'fastify' {
   }
 }
 
-/** Returns the `config` of a route of this plugin; `options` are those of the application. */
+/** Returns the `config` of a route of this plugin. `options`: the route options that the application gave. */
 export function routeConfig(
   kind: RequestKind,
   { config, schema }: { config?: FastifyContextConfig; schema?: FastifySchema } = {}
@@ -264,8 +264,8 @@ export class StatusHooks {
   }
 
   /**
-   * Returns the path of the statusHook in the scope of the socket's webhook, or in the nearest scope around that one.
-   * Fills in the parameters that both routes have. Returns undefined if there is no statusHook.
+   * Returns the path of the statusHook in the scope of the socket's webhook, or in the nearest scope around
+   * that scope. Fills in the parameters that both routes have. Returns undefined if there is no statusHook.
    */
   pathFor(socket: FastifyRequest): string | undefined {
     for (
@@ -280,7 +280,10 @@ export class StatusHooks {
   }
 }
 
-/** Returns the path with the parameters of the socket's own route; undefined if one is missing. */
+/**
+ * Returns the path with the parameters of the socket's own route; undefined if the socket's route lacks a
+ * parameter.
+ */
 function filledIn(path: string, { params }: FastifyRequest): string | undefined {
   const values = (params ?? {}) as Record<string, string>
   let complete = true

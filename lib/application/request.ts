@@ -15,7 +15,7 @@ export interface JambonzRequest {
   readonly msgid?: string
 }
 
-// Properties of requests for the plugin alone: symbols keep them out of logs.
+// Properties of requests for the plugin alone. They are symbols, so that logs do not show them.
 
 /** the raw bytes of the body */
 export const kRawBody = Symbol('jambonz raw body')
@@ -87,8 +87,8 @@ export function bindLog(
 }
 
 /**
- * A message of jambonz' application websocket. A route of this plugin answers it like an HTTP request, but without a
- * check of credentials or signature: the upgrade of the socket has checked them.
+ * A message of jambonz' application websocket. A route of this plugin answers it like an HTTP request, but
+ * without a check of credentials or signature, since the upgrade of the socket has checked the credentials.
  */
 export interface JambonzMessage {
   readonly msgid: string

@@ -9,7 +9,7 @@ import {
 } from '../model/payloads.js'
 import type { Call, Listen, Recording } from '../model/schema.js'
 
-/** The events of `calls.events`, of the calls on this instance. */
+/** The events that `calls.events` emits about the calls on this instance. */
 export interface CallEventMap extends JambonzEventMap {
   /** this instance got its first message of the call */
   call: [call: Call]

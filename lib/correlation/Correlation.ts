@@ -21,7 +21,7 @@ import { CausedEnds, type CausedEnd } from './CausedEnds.js'
 import { goingOn, watchInPlaceOf } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
 
-/** ms that the end of a listen waits for the key that its actionHook reported */
+/** ms to wait, when a listen ends, for the key that its actionHook reported */
 const KEY_WAIT = 1_000
 
 export interface CorrelationDeps {
@@ -37,7 +37,7 @@ export interface CorrelationDeps {
   hookPaths: Pick<ReadonlySet<string>, 'has'>
   /** Reads the socket of a listen of this instance to its end at once, since an actionHook waits for the end. */
   readToEnd: (listenId: string) => void
-  /** Hands over the named listens that this instance holds, since another instance hands over their call. */
+  /** Hands over the listens with these ids that this instance holds, since another instance hands over their call. */
   handOver: (listenIds: readonly string[]) => void
   /** Handles a message of another instance about a live call. */
   told?: (message: unknown) => void
@@ -110,7 +110,7 @@ export class Correlation {
     this.#events.emit(name, ...args)
   }
 
-  /** Emits `recording` for a saved recording, `recordingSpooled` for one that is still to be sent. */
+  /** Emits `recording` for a saved recording, `recordingSpooled` for a recording that is still to be sent. */
   tellRecording(recording: FinishedRecording, listen: Listen): void {
     this.emit(recording.state === 'spooled' ? 'recordingSpooled' : 'recording', recording, listen)
   }
@@ -120,7 +120,7 @@ export class Correlation {
     return this.writeOf(callSid, fields).then(callOf)
   }
 
-  /** Writes the fields of a call and, in the same step, parts about its listens. A final status ends the call. */
+  /** Writes the fields of a call and, in the same step, changes of its listens. A final status ends the call. */
   async writeOf(callSid: string, fields: CallFields, parts: CallWrite = []): Promise<Written> {
     checkCallSid(callSid)
     const ends = isFinal(fields.callStatus)
@@ -193,7 +193,7 @@ export class Correlation {
     await this.store.write(callSid, [life.releasePart(id, this.deps.instance)])
   }
 
-  /** Writes that this closing instance refused the listen's socket. The actionHook then asks for the listen again. */
+  /** Writes that this closing instance refused a listen's socket, for which the hook's answer then asks again. */
   async refused(listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
     if (callSid !== undefined) await this.store.write(callSid, [life.refusePart(listenId)])
@@ -220,8 +220,8 @@ export class Correlation {
   }
 
   /**
-   * Resolves to the ids of the call's listens that can be handed over. Asks the other instances to hand theirs over at
-   * the same time, since jambonz 0.9 ends all listens of a call when one socket closes.
+   * Resolves to the ids of the call's listens that can be handed over. Asks the other instances to hand over their
+   * listens at the same time, since jambonz 0.9 ends all listens of a call when one socket closes.
    */
   async handsOver(callSid: string): Promise<readonly string[]> {
     const call = await this.store.get(callSid)
@@ -230,7 +230,7 @@ export class Correlation {
     return ids
   }
 
-  /** Writes that the listen waits for its next socket on another instance. Resolves to undefined if it has ended. */
+  /** Writes that another instance takes the listen's next socket. Resolves to undefined if the listen has ended. */
   async handedOver(
     listen: Listen,
     segment: ListenSegment,
@@ -318,7 +318,7 @@ export class Correlation {
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
     const lost = await this.store.write(callSid, [life.losePart(listenId, instance)])
     if (!lost.applied[0]) return watchInPlaceOf(this, instance, listenIn(lost.call, listenId))
-    // Another instance may have repaired the listen's recording already. Its audio is counted here.
+    // Another instance may have repaired the listen's recording already, whose audio is then counted here.
     const call = await countRecovered(this.store, lost.call, listenId)
     const { listen } = correlated(call, listenId)
     this.deps.logger.warn(

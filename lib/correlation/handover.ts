@@ -18,7 +18,10 @@ import type { Correlation } from './Correlation.js'
 const MAX_APPLICATION_BYTES = 32_768
 /** Maximum number of answers in a row that open no socket. Each may have led jambonz to another closing instance. */
 const MAX_IN_VAIN = 8
-/** ms to wait for each answer that opened no socket, so that the load balancer notices the closing instance */
+/**
+ * ms to wait, per answer that opened no socket, before the next answer, so that the load balancer can notice
+ * that the instance closes
+ */
 const DELAY = 50
 
 /** ms to wait for the next socket of a listen that jambonz was asked to start again; normally it opens at once */
@@ -77,7 +80,8 @@ function keptJson(verbs: object): string | undefined {
 }
 
 /**
- * Returns the key under which a verb has a listen, and for a `config` with a listen of ours the options of the listen.
+ * Returns the key under which a verb has its listen. For a `config` with a listen of ours, also returns the
+ * listen's options.
  */
 function backgroundOf(verb: Data): [key: string, listen?: Data] {
   const key = listenKeyOf(verb)
@@ -133,8 +137,8 @@ function backgroundToGoOn(listen: StoredListen): Data | undefined {
 }
 
 /**
- * Returns the number of answers that have asked jambonz for the listen again, with the next answer, and the ms to wait
- * before the next answer. Returns undefined if no further answer is to be tried.
+ * Returns the number of answers that have asked jambonz for the listen again, counting the next answer, and
+ * the ms to wait before the next answer. Returns undefined if no further answer is to be tried.
  */
 export function nextOffer({
   offers = 0,
@@ -254,8 +258,8 @@ function withoutKey(hook: string): string {
   return hook.includes('&key=') ? hook.replace(HOOK_KEY, '') : hook
 }
 
-// Removes the signature from the url of a listen's socket. It uses no regular expression with the id: compiling one
-// would cost more than all other work on a verb.
+// Removes the signature from the url of a listen's socket. It uses no regular expression with the id, since
+// compiling one would cost more than all other work on a verb.
 function withoutSignature(url: string, id: string): string {
   const at = url.indexOf(`/${id}.`)
   if (at < 0) return url

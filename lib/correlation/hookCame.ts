@@ -69,7 +69,7 @@ async function hookOfListen(
 }
 
 interface WrittenHook {
-  /** the call of the listen, else the call of the hook; undefined if both are unknown */
+  /** the call of the listen; if it is unknown, the call of the hook; undefined if both are unknown */
   call: StoredCall | undefined
   /** true if the call has the listen, so that the hook's fields were written to the listen */
   hasListen: boolean
@@ -113,7 +113,8 @@ async function settledListen(
   const callSid = callSidOf(listenId)
   if (callSid === undefined || (before === undefined && storeIsUp)) return undefined
   readToEnd(correlation, listenId)
-  // While the store is away, another instance may have the listen, which it writes when the store returns.
+  // While the store is away, an unknown listen may be on another instance, which writes it when the store
+  // returns. The hook therefore waits for it.
   const waited = await correlation.store.waitFor(
     callSid,
     listenId,

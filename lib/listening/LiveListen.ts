@@ -60,7 +60,7 @@ export interface LiveListenDeps extends LiveListenServices {
   route: AudioRoute
   /** time of the request for the socket's upgrade, ms of `performance.now()` */
   requestedAt: number
-  /** logger of the socket; it has the listen's id if the listen is `claimed` */
+  /** logger of the socket; its lines have the listen's id if the listen is `claimed` */
   logger: FastifyBaseLogger
 }
 
@@ -107,8 +107,8 @@ export class LiveListen {
   }
 
   /**
-   * Asks the other instances to hand over the listens of this call that they hold. Resolves to the ids of all listens
-   * of the call that can be handed over, with this one; to an empty list if this listen can't be handed over. Never
+   * Asks the other instances to hand over the listens of this call that they hold. Resolves to the ids of all
+   * listens of the call that can be handed over; to an empty list if this listen is not among them. Never
    * rejects.
    */
   async goesOnWith(): Promise<readonly string[]> {
@@ -231,8 +231,8 @@ export class LiveListen {
   }
 
   /**
-   * Handles the close of the socket. When another socket may continue the listen, resolves to a function that does the
-   * rest of the work, or to undefined if there is none.
+   * Handles the close of the socket. When another socket may continue the listen, resolves to a function that
+   * does the rest of the work, or to undefined if no work is left.
    */
   async #closed(end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
     const { live } = this
@@ -291,7 +291,7 @@ export class LiveListen {
     if (ended.recording && !ended.recordingError) correlation.tellRecording(ended.recording, last)
     const final = { ...ended, ...(ended.segments && { saved: ended.segments.length }) }
     const closed = await this.#enqueue(() => correlation.closed(before, final))
-    // If the store failed, no other instance emits the event, so this one does.
+    // If the store failed, no other instance emits the event, so this instance emits it.
     if (closed === undefined) correlation.emit('listenEnded', last, call)
     const listen = closed?.listen ?? last
     this.#logger.info({ endReason: reason, ...listen.audio, ...(error && { err: error }) }, 'listen ended')

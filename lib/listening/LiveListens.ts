@@ -280,8 +280,8 @@ const SLOWER = 1.5
 const CHANCE = 3
 
 /**
- * A limit of concurrent operations that adapts: it begins at one, and grows by one as long as no operation becomes
- * slower. It favours the speed of each operation over the throughput of all.
+ * A limit of concurrent operations, which adapts. It begins at one, and grows by one as long as no operation
+ * becomes slower. It favours the speed of each operation over the throughput of all.
  */
 export class Pace {
   readonly #running = new Set<Promise<void>>()

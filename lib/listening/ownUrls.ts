@@ -24,7 +24,7 @@ export interface SocketAsked {
   id: string
   url: string | undefined
   wsAuth: Credentials | undefined
-  /** ms since the epoch, see SocketToken */
+  /** time at which the verb was answered, ms since the epoch, see SocketToken */
   issuedAt: number
   unknown: boolean
 }

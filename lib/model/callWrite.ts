@@ -67,8 +67,9 @@ const NO_LISTENS: readonly StoredListen[] = Object.freeze([])
 const NO_FINAL: readonly string[] = Object.freeze([])
 
 /**
- * Returns the call after a write, for a store that keeps a call in one piece. The snapshots are new and frozen; earlier
- * ones stay unchanged. Throws FST_JAMBONZ_CALL_DATA if the write is no JSON (a BigInt, a circular reference).
+ * Returns the call after a write, for a store that keeps a call in one piece. The snapshots are new and
+ * frozen, and earlier snapshots stay unchanged. Throws FST_JAMBONZ_CALL_DATA if the write is no JSON (a
+ * BigInt, a circular reference).
  */
 export function applyWrite(
   callSid: string,

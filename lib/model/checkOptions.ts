@@ -124,7 +124,7 @@ function shown(name: string, value: unknown): string {
 
 const MAX_LISTED = 40
 
-/** Returns `: did you mean "maxLength"?`, or else the list of known names. */
+/** Returns `: did you mean "maxLength"?`, or the list of known names if none is similar. */
 export function didYouMean(word: string, known: readonly string[]): string {
   const plain = simplify(word)
   const near = known

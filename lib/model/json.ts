@@ -37,7 +37,7 @@ export function deepFreeze<T>(value: T): T {
  */
 const MAX_DEPTH = 16
 
-/** Called with each object and array of a copy. The copy contains its result. */
+/** Called with each object and array of a copy. The copy contains the object that is returned. */
 type Finish = (copy: object) => object
 
 const asIs: Finish = (copy) => copy

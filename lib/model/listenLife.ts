@@ -9,7 +9,7 @@ import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen, Outpu
  * The stage of a listen.
  * `unknown`: the store does not have it. `expected`: its verb was answered, and no socket has come. `claimed`: an
  * instance has claimed it for a socket that opens. `streaming`: its audio arrives. `open again`: its socket was closed,
- * and another instance is to take the next one. `ended`: no more audio arrives.
+ * and another instance is to take its next socket. `ended`: no more audio arrives.
  */
 export type Stage = 'unknown' | 'expected' | 'claimed' | 'streaming' | 'open again' | 'ended'
 
@@ -332,8 +332,8 @@ export function nextSocketOf(listen: Listen): Listen {
 
 /**
  * ms that an actionHook waits for the end of its listen. After that, the handler runs, even if `listen.state` is not
- * `ended` yet. The other times of a hook follow from this one: the wait for recordings, the patience of `drain()`, the
- * buckets of the metric.
+ * `ended` yet. Other times follow from this time: the wait for recordings, the patience of `drain()`, the buckets of
+ * the metric.
  */
 export const HOOK_WAIT = 5_000
 

@@ -164,7 +164,7 @@ export const CallSchema = Type.Object({
   endedAt: Type.Optional(IsoTime)
 })
 
-/** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
+/** `silence`: the file has silence for the paused time. `skip`: the file leaves out the paused time. */
 export type PauseMode = 'silence' | 'skip'
 
 // The public types of calls and listens, with texts for editors. test/model/schema.types.ts checks them against the
@@ -230,7 +230,7 @@ export type Listen = {
   readonly startedAt?: string
   /** ISO 8601, UTC */
   readonly endedAt?: string
-  /** why the listen ended; undefined before */
+  /** why the listen ended; undefined before its end */
   readonly endReason?: EndReason
   /** the audio of all sockets of the listen */
   readonly audio: AudioCounts
@@ -294,7 +294,10 @@ export type StoredListen = Listen & {
   readonly refused?: boolean
   /** ISO 8601, UTC: time of its latest actionHook */
   readonly hookedAt?: string
-  /** the instance that ends the listen if no socket comes; if it died, `lost` of the store is called for the listen */
+  /**
+   * the instance that ends the listen if no socket comes; if this instance dies, the store calls `lost` for
+   * the listen
+   */
   readonly watcher?: string
   /** JSON of the `config` that started the listen in the background, without credentials, for its next socket */
   readonly background?: string
@@ -314,7 +317,8 @@ export type StoredCall = Omit<Call, 'listens'> & {
   /** the verbs of `calls.redirect()` that jambonz is to fetch over HTTP, encrypted by `seal()` */
   readonly commanded?: string
   /**
-   * JSON of the verbs of the latest answer with a listen, without credentials: a handed-over listen continues with them
+   * JSON of the verbs of the latest answer with a listen, without credentials, with which a handed-over
+   * listen continues
    */
   readonly application?: string
 }

@@ -1,6 +1,6 @@
 /** Bytes of one sample: s16le. */
 export const SAMPLE_BYTES = 2
-/** ms of one frame: jambonz reads, sends and plays audio in frames of this length. */
+/** ms of one frame. jambonz reads, sends and plays audio in frames of this length. */
 export const FRAME_MS = 20
 /** While a mark waits, mod_audio_fork takes a sample of this value in our audio for the mark. */
 export const MARK_SAMPLE = -1

@@ -183,7 +183,10 @@ export interface WavRepair {
   fileBytes: number
 }
 
-/** Returns the right header and length of a recording that a killed process left. It may end within a sample. */
+/**
+ * Returns the right header and length of a recording that a killed process left, which may end within a
+ * sample.
+ */
 export function repairWav(format: WavFormat, fileBytes: number): WavRepair {
   const rest = Math.max(0, fileBytes - WAV_HEADER_BYTES)
   const dataBytes = rest - (rest % blockAlign(format))

@@ -64,7 +64,7 @@ export class BlockPool {
     if (free && free.length < this.#keep) free.push(block)
   }
 
-  /** Changes the number of recordings that use the pool: by 1 when one begins, by -1 when it ends. */
+  /** Changes the number of recordings that use the pool: by 1 when a recording begins, by -1 when it ends. */
   expect(change: 1 | -1): void {
     this.#keep += change
     for (const free of this.#free.values()) free.length = Math.min(free.length, this.#keep)
@@ -101,7 +101,7 @@ export class BlockWriter implements Flushable {
   /** blocks of audio, or bytes of silence (number), that wait for the output */
   readonly #queue: Array<Block | number> = []
   #queued = 0
-  /** the block that the output is writing; it returns to the pool when it is written */
+  /** the block that the output is writing; it returns to the pool when the write has ended */
   #writing: Block | undefined
   /** when the output's current operation began, ms of performance.now(); 0 if there is none */
   #askedAt = 0
@@ -295,7 +295,7 @@ export class BlockWriter implements Flushable {
     this.#output.checkpoint(this.#answered)
   }
 
-  /** Handles the end of the output's operation, and starts the next one. */
+  /** Handles the end of the output's operation, and starts the next operation. */
   #onAnswer(error?: Error | null): void {
     this.#askedAt = 0
     if (error) this.#onError(error)

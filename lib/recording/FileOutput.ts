@@ -292,9 +292,7 @@ export class FileOutput implements Output {
     }
   }
 
-  /**
-   * Returns the name that the application's fileName() returns; undefined if it fails, for the default name.
-   */
+  /** Returns the name from the application's fileName(), or undefined, so that the default name is used. */
   #givenName(): string | undefined {
     const { options, logger } = this.#deps
     if (options.fileName === undefined) return undefined

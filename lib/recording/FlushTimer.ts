@@ -16,7 +16,7 @@ const COMPACT = 1_024
 
 /** A recording whose block the timer flushes. */
 export interface Flushable {
-  /** when its block has to be written, ms of performance.now(); set by the timer */
+  /** time at which the block has to be written, ms of performance.now(); set by the timer */
   dueAt: number
   flush(): void
   /** Fails the recording if its current operation hangs. */
@@ -51,7 +51,10 @@ export class FlushTimer {
     this.#dueAt.push(recording.dueAt)
   }
 
-  /** Calls `recording.watch()` every second until `unwatch(recording)`. The timer runs while it has a recording. */
+  /**
+   * Calls `recording.watch()` every second until `unwatch(recording)`. The timer runs while it watches a
+   * recording.
+   */
   watch(recording: Flushable): void {
     this.#watched.add(recording)
     this.#timer ??= setInterval(() => this.#run(), this.#tick)

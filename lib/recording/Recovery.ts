@@ -282,7 +282,7 @@ export class Recovery {
   }
 }
 
-/** Returns a minimal call, for a recording whose sidecar has none. */
+/** Returns a minimal call, for a recording whose sidecar has no call. */
 function callOf({ callSid, createdAt }: Listen): Call {
   return { callSid, data: {}, listens: [], createdAt, updatedAt: createdAt }
 }

@@ -79,7 +79,10 @@ export class Retention {
     if (deleted > 0) this.#logger.info({ deleted, freed }, 'old recordings were deleted')
   }
 
-  /** Deletes the files of a recording. Resolves to false if it is still to be sent, or is not a recording. */
+  /**
+   * Deletes the files of a recording. Resolves to false if the recording is still to be sent, or if they are
+   * no recording.
+   */
   async #delete({ base, files }: Kept): Promise<boolean> {
     const sidecar = await readSidecar(`${base}.json`)
     if (sidecar === undefined || sidecar.recording.state === 'spooled') return false

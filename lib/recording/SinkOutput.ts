@@ -298,8 +298,8 @@ function checkWritable(writable: unknown): SinkWritable {
 }
 
 /**
- * Returns the `location` of the Writable. If there is none, returns the `path` of an fs.WriteStream. If there
- * is none, returns the recording's name.
+ * Returns the `location` of the Writable. If there is none, returns the `path` of an fs.WriteStream. A
+ * Writable that has neither gets the recording's name.
  */
 function locationOf(writable: SinkWritable, name: string): string {
   if (typeof writable.location === 'string') return writable.location

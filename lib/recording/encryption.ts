@@ -29,7 +29,7 @@ const ALGORITHM = 'aes-256-gcm'
 const PURPOSE = 'fastify-jambonz-listen recording'
 export const NO_BYTES = Buffer.alloc(0)
 
-/** Returns, or resolves to, the master key with this id: 32 bytes. */
+/** Returns, or resolves to, the master key with this id, which has 32 bytes. */
 export type KeyOf = (keyId: string) => Uint8Array | Promise<Uint8Array>
 
 export interface FrameHead {
@@ -63,8 +63,8 @@ export function readFrameHead(bytes: Buffer): FrameHead {
 }
 
 /**
- * Asks the application for the key of a file and resolves to its cipher. `path`: named in the error. Rejects with
- * FST_JAMBONZ_RECORDING_KEY if there is no key.
+ * Asks the application for the key of a file and resolves to its cipher. `path`: the path for the error.
+ * Rejects with FST_JAMBONZ_RECORDING_KEY if there is no key.
  */
 export async function createCipher(
   path: string,

@@ -142,7 +142,7 @@ function randomHex(bytes: number): string {
   return randomBytes(bytes).toString('hex')
 }
 
-/** A parsed `b3` header: a span; or `denied`, which forbids tracing. */
+/** A parsed `b3` header: the ids of a span, or `denied`, which forbids tracing. */
 export type B3 = { traceId: string; spanId: string; sampled: boolean } | 'denied'
 
 const IDS = /^([0-9a-f]{16}|[0-9a-f]{32})-([0-9a-f]{16})(?:-([01d]))?(?:-[0-9a-f]{16})?$/i

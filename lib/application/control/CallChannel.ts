@@ -265,7 +265,10 @@ class TakenOrders {
   /** the time at which each id may be forgotten, ms of performance.now() */
   readonly #until = new Map<string, number>()
 
-  /** Notes an order. Returns false if it is known, or was not made within ORDER_TTL. `at`: ms since the epoch. */
+  /**
+   * Notes an order. Returns false if the order is known, or was not made within ORDER_TTL. `at`: ms since the
+   * epoch.
+   */
   add(id: string, at: number): boolean {
     if (this.#until.has(id) || !(Math.abs(wallClock() - at) <= ORDER_TTL)) return false
     const now = performance.now()

@@ -104,9 +104,9 @@ export class ListenEnds {
 }
 
 /**
- * Returns the HTTP status with which we answer jambonz' request for the verbs that replace a listen. 204 while the
- * listen runs, since an answer without verbs ends the present verb; 410 if another verb may run by now, since an error
- * leaves the present verb running.
+ * Returns the HTTP status with which we answer jambonz' request for the verbs that replace a listen. It is
+ * 204 while the listen runs, since an answer without verbs ends the present verb. It is 410 if another verb
+ * may run by now, since an error leaves the present verb running.
  */
 export function statusOfEnd(call: Call, listenId: unknown): 204 | 410 {
   return call.listens.some(({ id, state }) => id === listenId && state === 'streaming') ? 204 : 410

@@ -95,7 +95,10 @@ export class LiveCalls {
     await this.#command(callSid, { command: 'call:status', data }, data)
   }
 
-  /** Says a text to the caller: at once during a listen or a dial, after the present verb during any other. */
+  /**
+   * Says a text to the caller: at once during a listen or a dial, and after the present verb during any other
+   * verb.
+   */
   async say(callSid: string, text: string): Promise<void> {
     const say = { verb: 'say' as const, text }
     const call = await this.get(callSid)

@@ -35,7 +35,10 @@ export const DEADLINES = {
  */
 export const ADULTING = '/adulting'
 
-/** Close codes. After 1000, jambonz does not reconnect, even during a call. After any other code it does. */
+/**
+ * Close codes. After 1000, jambonz does not reconnect, even during a call. After any other code, it
+ * reconnects.
+ */
 export const CLOSE = {
   /** in both directions: the call has ended */
   normal: 1000,

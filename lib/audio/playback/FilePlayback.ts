@@ -131,7 +131,7 @@ export class FilePlayback {
     return this.#playing?.wireId === id || this.#waiting.some(({ wireId }) => wireId === id)
   }
 
-  // Converts the next file while the one before it is played, and sends it afterwards.
+  // Converts the next file while the previous file is played, and sends it afterwards.
   #pump(): void {
     const next = this.#waiting[0]
     if (next === undefined || next.isConverting) return
@@ -182,7 +182,7 @@ export class FilePlayback {
   }
 }
 
-/** Sample rates, in Hz, that a call may have. Nearly all calls have the first. */
+/** Sample rates, in Hz, that a call may have. Nearly all calls have 8000 Hz. */
 const RATES = [8000, 16_000, 24_000, 32_000, 48_000]
 /** ms of the shortest file whose report gives the rate of the call exactly enough */
 const SHORTEST = 200
@@ -197,7 +197,7 @@ export interface FileReport {
   durationMs: number
   /** ms since the file was sent */
   elapsedMs: number
-  /** The file was stopped. */
+  /** true if the file was stopped */
   stopped: boolean
 }
 

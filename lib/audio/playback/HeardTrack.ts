@@ -8,7 +8,7 @@ import type { Release } from './PlayoutModel.js'
 
 /** ms by which jambonz sends audio of both parties later than audio of the caller alone (mod_audio_fork) */
 const PAIR_DELAY = 20
-/** ms of the window over which the least delay of the caller's audio is measured, in two halves */
+/** ms of the window in which the least delay of the caller's audio is measured. The window has two halves. */
 const CLOCK_WINDOW = 5_000
 /** ms beyond the usual round trip that the track waits for a pong */
 const PONG_PATIENCE = 500
@@ -186,7 +186,7 @@ export class HeardTrack implements AudioSink {
     this.#sent.push(sent)
     this.#waiting += sent.length
     if (released) {
-      // Audio behind other audio needs no ping, since it is played right after the other, whenever jambonz reads it.
+      // Audio behind other audio needs no ping, since it is played right after that audio, whenever jambonz reads it.
       const isFirst =
         released === 'dry' ||
         (this.#playing.length === 0 &&

@@ -52,7 +52,8 @@ export class Playback {
 
   constructor(deps: PlaybackDeps) {
     this.#deps = deps
-    // Earlier sockets of this listen may have had utterances, whose ids are counted here.
+    // Earlier sockets of this listen may have had utterances, so the numbers in the ids of new utterances go
+    // on from there.
     this.#count = this.#runs = deps.listen.output?.length ?? 0
   }
 
@@ -104,7 +105,10 @@ export class Playback {
     else done()
   }
 
-  /** Begins an utterance, and ends the one before. Throws FST_JAMBONZ_AUDIO_MODE if the verb is for files. */
+  /**
+   * Begins an utterance, and ends the utterance before it. Throws FST_JAMBONZ_AUDIO_MODE if the verb is for
+   * files.
+   */
   utterance({ id, text }: UtteranceOptions): Utterance {
     const error = this.#modeError('utterance', 'streaming')
     if (error) throw error

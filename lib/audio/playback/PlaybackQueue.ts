@@ -163,7 +163,10 @@ export class Beginning {
   // true from the time when there is enough audio until jambonz plays it.
   #begins = false
 
-  /** Returns true while audio must wait. `enough`: bytes with which jambonz begins to play; 0 if it plays already. */
+  /**
+   * Returns true while audio must wait. `enough`: bytes with which jambonz begins to play; 0 if jambonz plays
+   * already.
+   */
   isHeld(enough: number, { waiting, untilPlacement }: PlaybackQueue, now: number): boolean {
     if (enough === 0 || waiting >= enough || untilPlacement < Infinity) this.#begins = enough > 0
     if (enough === 0 || this.#begins) this.#heldSince = undefined

@@ -21,7 +21,10 @@ const EARLY = 300
 /** The caller's audio counts as real time if its speed differs from 1 by less than this. */
 const REAL_TIME = 0.3
 
-/** Hz: at this rate mod_audio_fork never resamples downwards, so the sizes of its lots are known exactly. */
+/**
+ * Sample rate, in Hz, at which mod_audio_fork never resamples downwards, so that the sizes of its lots are
+ * known exactly.
+ */
 export const EXACT_RATE = 8000
 
 /**
@@ -49,7 +52,7 @@ export class PlayoutModel {
   #unpadded = false
   // End of the audio that jambonz plays, ms on the clock. Reports of jambonz correct this time.
   #endsAt = -Infinity
-  // Earliest possible end of that audio, ms on the clock. Reports do not change this time.
+  // Earliest possible end of the audio that jambonz plays, ms on the clock. Reports do not change this time.
   #earliestEnd = -Infinity
   // Number of samples of the application that were sent, padding excluded.
   #sent = 0

@@ -42,7 +42,7 @@ export class StreamingPlayback {
   #dropping = false
   // true if no audio may be sent until jambonz has reported the mark at the end of the sent audio.
   #heldByMark = false
-  // false after a wrong or missing report of jambonz: the clock then settles the marks.
+  // false after a wrong or missing report of jambonz, so that the clock settles the marks.
   #marksWork = true
   readonly #markSamples = new MarkSamples()
 
@@ -219,8 +219,8 @@ export class StreamingPlayback {
     this.#pump()
   }
 
-  // Calls `end` when the caller has heard all audio sent so far: at the report of the track, or TRACK_PATIENCE after
-  // the time by the clock. May call `end` twice.
+  // Calls `end` when the caller has heard all audio sent so far: when the track says so, or TRACK_PATIENCE
+  // after the clock says so. May call `end` twice.
   #awaitEnd(end: (outcome: MarkOutcome) => void): void {
     const now = performance.now()
     this.#options.track.labelEnd(() => end('playout'))

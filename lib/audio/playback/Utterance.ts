@@ -143,8 +143,8 @@ export class Utterance {
     }
     this.#end = end
     this.#deps.onOver(this, end)
-    // In the next turn, so that an application that starts an utterance in place of each cleared one can't
-    // block the event loop.
+    // `done` resolves in the next turn, so that an application that starts an utterance in place of each
+    // cleared utterance can't block the event loop.
     setImmediate(() => this.#settle(end))
   }
 

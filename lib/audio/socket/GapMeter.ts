@@ -22,7 +22,9 @@ const MAX_AHEAD = 5_000
  */
 const STEADY_MS = 240
 const STEADY_LAG = 100
-/** ms that audio is late when the next message is due: the length of a message and some jitter. */
+/**
+ * ms by which audio is late just before the next message arrives: the length of a message and some jitter.
+ */
 const UNDER_WAY = 40
 
 /** value of `#doubtSince` while no gap is in doubt */
@@ -41,7 +43,7 @@ export class GapMeter {
   longest = 0
   /** ms by which audio is always late, because it is read in batches. */
   batchMs = 0
-  /** ms between two reads. A doubt waits for the next read. */
+  /** ms between two reads. A gap in doubt is judged only after the next read. */
   readMs = 0
   // Time at which the audio so far ends, gaps included, ms on the scale of `now`.
   #clock = 0
@@ -117,7 +119,7 @@ export class GapMeter {
     return now - this.#lowestAt >= SETTLE + this.readMs || now - this.#doubtSince >= MAX_DOUBT
   }
 
-  /** Ends the doubt. Returns the ms that are missing before the audio that raised it. */
+  /** Judges the gap in doubt. Returns the ms that are missing before the audio that raised the doubt. */
   judge(): number {
     this.#doubtSince = NO_DOUBT
     if (this.#lowest < MIN_GAP) return 0

@@ -56,7 +56,7 @@ export class ListenSocket {
   readonly #stopHeartbeat: () => void
   #feed: AudioFeed | undefined
   #streaming = false
-  // Time, ms of performance.now(), since which jambonz has sent audio.
+  // Time, ms of performance.now(), at which jambonz began to listen.
   readonly #startedAt: number
   // Number of users that want audio soon, or at once.
   readonly #wanted = { soon: 0, atOnce: 0 }
@@ -130,7 +130,7 @@ export class ListenSocket {
     return this.#feed?.bytesPerMs ?? 0
   }
 
-  /** Speed at which audio has come so far: 1 is real time. */
+  /** Speed at which audio has come so far; 1 is real time. */
   get speed(): number {
     const { durationMs, gapMs } = this.counts
     return (durationMs + gapMs) / (performance.now() - this.#startedAt)
@@ -221,7 +221,7 @@ export class ListenSocket {
     return this.done
   }
 
-  /** Asks jambonz to end only this listen of the call. Closes the socket if that is not possible. */
+  /** Asks jambonz to end only this listen of the call. Closes the socket if jambonz can't be asked. */
   endOrClose(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
     this.#end.askOrClose(reason, code, text, error)
   }
@@ -245,7 +245,7 @@ export class ListenSocket {
   #receive(data: Buffer, isBinary: boolean): void {
     if (!this.#streaming) return this.#opening.message(data, isBinary)
     if (!isBinary) return this.#text(data)
-    // An empty message asks us to close: jambonz never does so by itself on shutdown (mod_audio_fork).
+    // An empty message asks us to close, since jambonz does not close the socket itself on shutdown (mod_audio_fork).
     if (data.length === 0) return this.close('closed', CLOSE.normal)
     if (data.length <= this.#limits.maxPayload) return this.#audio(data, 1, false)
     this.logger.warn(
@@ -254,7 +254,7 @@ export class ListenSocket {
     this.close('error', CLOSE.tooBig, 'message too big')
   }
 
-  // The hot path: 50 times a second for each call.
+  // The hot path, which runs 50 times a second for each call.
   #audio(data: Buffer, messages: number, reused: boolean): void {
     if (!this.#streaming || this.#feed === undefined) {
       return this.#opening.message(reused ? Buffer.from(data) : data, true)

@@ -9,7 +9,7 @@ export type CloseCode = (typeof CLOSE)[keyof typeof CLOSE]
 /** The code that ws reports for a connection that ended without a close frame. */
 const CLOSED_ABNORMALLY = 1006
 
-/** Bytes of text in a close frame (RFC 6455, 5.5). ws throws a RangeError for more. */
+/** Maximum bytes of the reason in a close frame (RFC 6455, 5.5). ws throws a RangeError for more. */
 const MAX_REASON_BYTES = 123
 const CONTINUATION_MASK = 0xc0
 const CONTINUATION = 0x80
@@ -156,7 +156,10 @@ export class SocketEnd {
   }
 }
 
-/** ms that may pass between a key and the close it causes, and by which two clocks may differ about maxLength. */
+/**
+ * ms that may pass between a key and the close it causes, and by which our clock and jambonz' clock may
+ * differ about maxLength.
+ */
 const TOLERANCE = 500
 
 export interface Circumstances {
@@ -169,9 +172,9 @@ export interface Circumstances {
 }
 
 /**
- * Returns the likely reason for which jambonz closed the socket. jambonz does not say: its close frame is 1000 without
- * a reason, whether the caller hung up, `maxLength` ran out or a key was pressed (mod_audio_fork; feature-server
- * lib/tasks/listen.js).
+ * Returns the likely reason for which jambonz closed the socket. jambonz does not tell the reason. Its close
+ * frame has code 1000 and no text, whether the caller hung up, `maxLength` ran out or a key was pressed
+ * (mod_audio_fork; feature-server lib/tasks/listen.js).
  */
 function endReasonOf({ closeCode, listen, lengthMs, key }: Circumstances): EndReason {
   if (closeCode === CLOSED_ABNORMALLY) return 'lost'

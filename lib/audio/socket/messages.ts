@@ -80,7 +80,7 @@ export function readMetadata(text: Buffer): Record<string, unknown> | undefined 
   return text.length > MAX_TEXT ? undefined : parseObject(text)
 }
 
-/** Finds the fields of a broken first frame that name the call and the listen, and describe the audio. */
+/** Matches the fields of a broken first frame that name the call and the listen, and describe the audio. */
 const SALVAGED =
   /"(callSid|parentCallSid|mixType|jambonzListenId|sampleRate)"\s*:\s*(?:"([^"\\]{1,200})"|(\d{1,6})(?=\s*[,}]))/g
 
@@ -138,14 +138,14 @@ export class TextReader {
   #count = 0
   #invalid = false
 
-  /** `warn`: called once for text that is no message, and once a second while there is too much. */
+  /** `warn`: called once for text that is no message, and once a second while there is too much text. */
   constructor(warn: (text: string) => void) {
     this.#warn = warn
   }
 
   /**
-   * Returns the message of a text frame; undefined if it is ignored. `now`: ms. `isPrivate`: the call is private, so a
-   * key in it is private, too.
+   * Returns the message of a text frame; undefined if the frame is ignored. `now`: ms. `isPrivate`: true if
+   * the call is private, so that a key in the frame is private, too.
    */
   read(text: Buffer, now: number, isPrivate: boolean): AudioMessage | undefined {
     if (!this.#allows(now)) return undefined

@@ -118,7 +118,8 @@ export class RoundTrips {
       if (ping === undefined) return
       waiting.delete(name)
       this.#last = [...this.#last, performance.now() - ping.sentAt].slice(-MAX_ROUND_TRIPS)
-      // The shortest round trip is that of the network. A longer one includes delays in this process.
+      // The shortest round trip is the time of the network. A longer round trip includes delays in this
+      // process.
       this.leastMs = Math.min(...this.#last)
       ping.onPong()
     })

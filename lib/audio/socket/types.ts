@@ -11,8 +11,8 @@ export interface AudioSink {
   /** Called after each batch, when no more audio comes for a while. */
   rest?(): void
   /**
-   * Begins privacy: audio written from now on is private. The sink writes silence in its place (`silence`), or nothing
-   * (`skip`).
+   * Begins privacy. Audio that is written from now on is private. The sink writes silence (`silence`) or
+   * nothing (`skip`) in place of this audio.
    */
   pause?(mode: PauseMode): void
   resume?(): void
@@ -84,7 +84,9 @@ export interface PlayDone {
   playbackMs: number
   /** samples that the caller heard, at the rate of the call, not of the file */
   lastOffset: number
-  /** `cleared`: it was stopped or never started, by `clear()`, a later `play()` or the end of the listen */
+  /**
+   * `cleared`: the file was stopped or never started, by `clear()`, a later `play()` or the end of the listen
+   */
   event: MarkOutcome
 }
 

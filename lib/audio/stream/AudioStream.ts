@@ -32,7 +32,7 @@ export class AudioStream extends SpeakingDuplex {
   readonly metadata: Record<string, unknown> | undefined
   readonly #live: LiveStream
 
-  /** Only for the plugin: applications get their streams from the plugin. */
+  /** Only for the plugin. Applications get their streams from the plugin. */
   constructor(live: LiveStream, metadata: Record<string, unknown> | undefined) {
     super((err) => live.socket.listenerThrew(err))
     this.#live = live

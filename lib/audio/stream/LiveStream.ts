@@ -21,8 +21,8 @@ export interface LiveStreamOptions {
   call?: Call
   listen?: Listen
   /**
-   * Finds the listen if the socket's path did not name it. It is called once, with the metadata of the first frame. If
-   * it rejects, the socket closes with 1008.
+   * Finds the listen if the socket's path did not name it. Called once, with the metadata of the first frame.
+   * If the promise rejects, the socket closes with 1008.
    */
   identify?: Identify
   /** called once, before any audio is delivered, to attach sinks and the handler at once */
@@ -120,7 +120,7 @@ export class LiveStream {
     return this.socket.holdsBack ? undefined : this.#playback?.track?.current
   }
 
-  /** The reason for which ws alone reads the socket; undefined if the fast reader does. */
+  /** The reason for which ws alone reads the socket; undefined if the fast reader reads it. */
   get slowReason(): SlowReason | undefined {
     return this.socket.reader.slowReason
   }

@@ -152,7 +152,7 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     this.playback.pace(ahead)
   }
 
-  /** The utterances, and the runs of plain `write()`s, that are over, in the order in which they ended. */
+  /** The utterances and the runs of plain `write()`s that have ended, in the order of their ends. */
   get output(): readonly OutputEntry[] {
     return this.playback.output
   }
@@ -285,7 +285,8 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     else this.emit('drain')
   }
 
-  // Destroys a stream whose reader has stopped. A handler that writes until the stream is destroyed would never end.
+  // Destroys a stream whose reader has stopped, since a handler that writes until the stream is destroyed
+  // would never end.
   #watchReader(): void {
     const now = performance.now()
     if (this.readableLength !== this.#unread) {

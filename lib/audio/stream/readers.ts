@@ -156,13 +156,13 @@ export class ReaderSide {
 }
 
 /**
- * The name of a channel: the party whose voice it has. jambonz sends the caller on the left, and the audio that is
- * played to the caller on the right (mod_audio_fork).
+ * The name of a channel, which is the party whose voice it has. jambonz sends the caller on the left, and the
+ * audio that is played to the caller on the right (mod_audio_fork).
  */
 export type ChannelName = 'caller' | 'callee'
 export const CHANNEL_NAMES: readonly string[] = ['caller', 'callee'] satisfies ChannelName[]
 
-/** Returns the side on which a voice is heard: on the leg of the called party, the sides are exchanged. */
+/** Returns the side on which a voice is heard. On the leg of the called party, the sides are exchanged. */
 export function sideOfVoice(name: ChannelName, { leg }: Pick<Listen, 'leg'>): ChannelName {
   if (leg !== 'callee') return name
   return name === 'caller' ? 'callee' : 'caller'

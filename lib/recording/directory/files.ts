@@ -21,7 +21,7 @@ const readAll = promisify(fs.readFile)
 /** Mode of new files, with which other users can't read the callers' voices. */
 export const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o750
-/** Windows has neither of these flags, so they are 0 there. It has no FIFOs. */
+/** Windows has neither of these flags, so they are 0 there. Windows has no FIFOs to wait for. */
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>
 /** The error codes with which file systems without hard links refuse a link. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
@@ -192,8 +192,8 @@ export async function syncDirectoryOf(path: string): Promise<void> {
 }
 
 /**
- * Gives a complete file its final name, and resolves to its paths. It never overwrites a file: if the name is taken, it
- * uses `<name>-2`. Rejects with ENOENT if the part file does not exist.
+ * Gives a complete file its final name, and resolves to its paths. Never overwrites a file. If the name is
+ * taken, uses `<name>-2`. Rejects with ENOENT if the part file does not exist.
  */
 export async function placeFile(paths: RecordingPaths): Promise<RecordingPaths> {
   for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {

@@ -3,8 +3,8 @@ import type { Listen } from '../../model/schema.js'
 import type { RecordedStream } from '../types.js'
 
 /**
- * The infix of an incomplete recording: its file is `<base>.part<extension>`, and `<base><extension>` once it is
- * complete.
+ * The infix in the name of an incomplete recording, `<base>.part<extension>`. A complete recording has the
+ * name `<base><extension>`.
  */
 export const PART = '.part'
 export const WAV = '.wav'
@@ -97,7 +97,10 @@ export function stemOf(name: string): string {
   return STEM.exec(lower)?.[1] ?? lower
 }
 
-/** Returns a name for a temporary file of the instance with this token. It is unique among all processes. */
+/**
+ * Returns a name for a temporary file of the instance with this token. The name is unique among all
+ * processes.
+ */
 export function temporaryName(path: string, token: string): string {
   const named = path.endsWith(`.${token}`) ? path : `${path}.${token}`
   return `${named}+${++temporaries}.tmp`

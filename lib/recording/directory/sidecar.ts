@@ -52,7 +52,10 @@ const CallFieldsSchema = Type.Object({
   data: Type.Record(Type.String(), Type.Unknown())
 })
 
-/** Writes a JSON file atomically. `token`: of this instance; it becomes a part of the temporary file's name. */
+/**
+ * Writes a JSON file atomically. `token`: token of this instance, which becomes a part of the temporary
+ * file's name.
+ */
 export async function writeJson(path: string, token: string, value: unknown, sync = false): Promise<void> {
   const temporary = temporaryName(path, token)
   try {
@@ -154,11 +157,11 @@ export function ownRecording({ segments, ...recording }: FinishedRecording): Fin
 }
 
 /**
- * Writes the index of a listen with several files, and resolves to the joined recording; undefined if there is only one
- * file. A listen that was handed over from one socket to another has a file for each socket, `<name>.wav`,
- * `<name>.2.wav` and so on, each with its own sidecar. The first sidecar is the index: its recording lists all files,
- * and its Listen is that of the last file. This is called after each file was written, in any order and by any
- * instance.
+ * Writes the index of a listen with several files, and resolves to the joined recording; undefined if there
+ * is only one file. A listen that was handed over from one socket to another has a file for each socket,
+ * `<name>.wav`, `<name>.2.wav` and so on, each with its own sidecar. The first sidecar is the index. Its
+ * recording lists all files, and its Listen is the Listen of the last file. Called after each file was
+ * written, in any order and by any instance.
  */
 async function joinSegments(
   base: string,
@@ -265,7 +268,7 @@ function knownFiles(recording: Recording | undefined): FinishedRecording[] {
   return Value.Check(FinishedRecordingSchema, recording) ? [recording] : []
 }
 
-/** Returns a Listen with valid fields only: an invalid field is left out, or gets its default. */
+/** Returns a Listen with valid fields only. An invalid field is left out, or gets its default. */
 function mended(
   value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
   { sampleRate, channels }: WavFormat,

@@ -3,7 +3,7 @@ import { type RedisCommands, isRefusal } from './Link.js'
 import { type DamageLog, callOf } from './fields.js'
 import type { Keys } from './keys.js'
 
-/** maximum number of calls in a list, which has the latest calls */
+/** maximum number of calls in a list; a longer list has only the latest calls */
 const MAX_LISTED = 10_000
 /** number of commands that are sent at once */
 const BATCH = 100

@@ -6,7 +6,7 @@ const MICROS = 1_000
 
 /** ms after which any new clock sample replaces the current sample, since clocks drift */
 const MAX_AGE = 60_000
-/** ms by which two samples of MAX_AGE may differ, in addition to their inaccuracy */
+/** ms by which two clock samples may differ because of drift, in addition to their inaccuracy */
 const MAX_DRIFT = 20
 
 /**

@@ -60,8 +60,8 @@ const KEEP_ALIVE = 10_000
 /**
  * Opens a new connection with the client's settings. The store does not use the application's own connection,
  * because blocking commands and the offline queue of the application would delay the commands of the store.
- * `queue`: true if commands wait until the connection is open; false if commands fail at once while it is not
- * open.
+ * `queue`: true if commands wait until the connection is open; false if commands fail at once while the
+ * connection is not open.
  */
 export function connectLike(client: RedisClient, queue: boolean): RedisConnection {
   if (typeof client?.duplicate !== 'function') {
@@ -91,9 +91,7 @@ function reconnectDelay(times: number): number {
 
 /** ms between two attempts to reach Redis again */
 const RETRY_INTERVAL = 500
-/**
- * ms between two attempts to subscribe after Redis refused the subscription, since its permissions may change
- */
+/** ms between two attempts to subscribe after Redis refused, since an operator may grant the permission */
 const RESUBSCRIBE_INTERVAL = 5_000
 
 /** The error of a Redis that can't be reached, or accepts no writes. */
@@ -103,8 +101,8 @@ export class Away extends Error {}
 class Late extends Away {}
 
 /**
- * The error codes of a Redis that executes no commands: it is full, read-only, loading, electing, or denies
- * access.
+ * The error codes of a Redis that executes no commands because it is full, read-only or loading, elects a
+ * master, or denies access.
  */
 const OUTAGE =
   /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/

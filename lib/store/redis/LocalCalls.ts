@@ -123,7 +123,7 @@ export class LocalCalls {
     copy.call = undefined
   }
 
-  /** Returns the calls with pending fields, and these fields. */
+  /** Returns the calls with pending fields, each with these fields. */
   waiting(): Waiting[] {
     if (this.#pending === 0) return []
     return Array.from(this.#copies)

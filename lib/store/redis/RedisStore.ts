@@ -124,8 +124,8 @@ export class RedisStore implements CallStore {
       fields: fieldsOf(callSid, patch, version, final ? SEAL : 0),
       wakes
     }))
-    // The listens that this instance claims are noted first. If this instance dies, the others must find
-    // these listens.
+    // The listens that this instance claims are noted first. If this instance dies, the other instances must
+    // find these listens.
     const isTaken = ({ instance, watcher }: ListenPatch): boolean =>
       instance === context.instance || watcher === context.instance
     const taken = listensOf(write, isTaken).filter(({ listenId }) => instances.hold(callSid, listenId))

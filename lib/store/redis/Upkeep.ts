@@ -26,7 +26,7 @@ export class Upkeep {
   #timer?: NodeJS.Timeout
   #running?: Promise<void>
   #kept = performance.now()
-  // The last heartbeat of this instance, ms on the clock of Redis; undefined before the first.
+  // The last heartbeat of this instance, ms on the clock of Redis; undefined before the first heartbeat.
   #lastBeat?: number
 
   constructor(parts: Parts) {

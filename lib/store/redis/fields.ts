@@ -50,7 +50,7 @@ export interface FieldGuard {
   json: string
 }
 
-/** One part of a write: its fields are written if all guards hold. */
+/** One part of a write. Its fields are written if all guards hold. */
 export interface FieldPart {
   guards: readonly FieldGuard[]
   fields: readonly Field[]

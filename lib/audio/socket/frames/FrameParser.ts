@@ -80,8 +80,8 @@ export class FrameParser {
   #over = false
   // True if ws must handle the bytes of this read before it gets more.
   #needsDrain = false
-  // `#reused`: true if the memory being read will be overwritten. `#begin`, `#end`: its audio that is not
-  // delivered yet.
+  // `#reused`: true if the memory being read will be overwritten. `#begin`, `#end`: the audio in it that is
+  // still to be delivered.
   #reused = false
   #begin = 0
   #end = 0
@@ -112,8 +112,8 @@ export class FrameParser {
 
   /**
    * Takes the bytes directly from the connection, because the socket's buffer, its `data` event and the tick
-   * before the next read take half of the time of a message. Bytes go through the socket only while it does
-   * not flow to ws.
+   * before the next read take half of the time of a message. Bytes go through the socket only while the
+   * socket does not flow to ws.
    */
   #shorten(internals: Internals, raw: Socket): void {
     const push = raw.push.bind(raw)

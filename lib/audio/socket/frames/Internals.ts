@@ -47,7 +47,8 @@ export class Internals {
       _receiver?: Writable & { _allowSynchronousEvents?: boolean }
       _socket?: unknown
     }
-    // With an extension, ws delivers compressed messages later, and so out of order.
+    // With an extension, ws delivers compressed messages later and out of order, so the fast reader can't be
+    // used.
     const isAsExpected =
       receiver instanceof Writable && receiver._allowSynchronousEvents === true && socket.extensions === ''
     if (!isAsExpected) return 'ws'

@@ -118,7 +118,7 @@ const SHARED_VIEW = new DataView(SHARED_BYTES.buffer)
 const MAX_READS = 16
 /** Maximum number of reads in a row for `readNow()`, enough for all bytes that the kernel holds of one connection. */
 const MAX_READS_NOW = 128
-/** true while the shared buffer is in use. If a listener reads another socket meanwhile, it needs another buffer. */
+/** true while the shared buffer is in use. A listener that reads another socket meanwhile uses another buffer. */
 let isRead = false
 
 /** The reason for which ws alone reads a socket. `off`: `limits.fastReader` is false. */
