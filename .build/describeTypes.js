@@ -3,8 +3,9 @@ import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import ts from 'typescript'
 
-// A step of `npm run build`. It copies each `description` in a TypeBox schema into the generated type as a
-// comment, because editors show such comments. TypeBox' `Static` keeps the comments of the schema's type.
+// A step of `npm run build`. It copies each `description` in a TypeBox schema into the generated type of the
+// schema as a comment, because editors show such comments. TypeBox' `Static` keeps these comments in the
+// types that users import.
 
 for (const file of readdirSync('dist', { recursive: true, encoding: 'utf8' })) {
   if (!file.endsWith('.d.ts')) continue

@@ -195,7 +195,7 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
       const [stream] = await first
       await heardOf(call, 200)
       stream.beginPrivacy('skip')
-      // A handler does this with `try { … } finally { stream.endPrivacy() }`.
+      // This has the same effect as `try { … } finally { stream.endPrivacy() }` in an audio handler.
       stream.done.then(() => stream.endPrivacy()).catch(() => {})
       lead(b)
       await a.app.jambonz.drain(0, { handover: true })

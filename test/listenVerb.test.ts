@@ -190,8 +190,8 @@ const rows: Row[] = [
   {
     says: 'timeout: the number of seconds of silence that terminates the listen',
     listen: { timeout: 2 },
-    // The simulator sends audio until the application's answer ends the listen, which takes longer on a busy
-    // machine.
+    // The speed is only 4, because the simulator sends audio until the plugin ends the listen, which takes
+    // longer on a busy machine.
     call: { speech: speechThenSilence(), speed: 4 },
     holds: (t, { listen }) => {
       t.equal(listen.endReason, 'timeout')

@@ -41,8 +41,8 @@ export default async function desk(app: FastifyInstance, environment: Environmen
   await app.register(fastifyStatic, {
     root: recordings,
     prefix: '/recordings/',
-    // A request for a folder is answered with the names of its files. Only complete recordings are allowed;
-    // the names of unfinished files have a second dot.
+    // `list` answers a request for a folder with the names of its files. `allowedPath` allows only complete
+    // recordings, because the names of unfinished files have a second dot.
     list: true,
     index: false,
     dotfiles: 'ignore',

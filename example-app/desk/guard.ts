@@ -64,8 +64,8 @@ export async function guard(app: FastifyInstance, { DESK_PASSWORD }: Environment
  */
 function foreign({ headers, ip, raw }: FastifyRequest): string | undefined {
   if (!LOOPBACK.test(ip)) return `came from ${ip}`
-  // If there are several Host headers, Node keeps the first one, which may not be the one that the sender
-  // meant.
+  // If a request has several Host headers, it is refused, because Node keeps only the first header, which may
+  // not be the one that the sender meant.
   const hosts = raw.rawHeaders.filter((_, at, all) => at % 2 === 1 && all[at - 1]?.toLowerCase() === 'host')
   if (hosts.length > 1) return `was sent to ${hosts.join(' and ')}`
   if (!LOCAL_HOST.test(headers.host ?? '')) return `was sent to ${headers.host}`
@@ -77,11 +77,12 @@ function foreign({ headers, ip, raw }: FastifyRequest): string | undefined {
     if (page !== undefined && !isHere(page)) return `is of a page elsewhere (${name})`
   }
   const { 'sec-fetch-site': site = 'none', 'sec-fetch-dest': dest } = headers
-  // A link on another page may open this page (`document`), because the other page can't read it.
+  // A link on another page may open this page (`document`), because the other page can't read its content.
   if (site !== 'none' && site !== 'same-origin' && dest !== 'document') {
     return `is of a page elsewhere (${site})`
   }
-  // nginx without further settings sends the upstream's name as Host, adds no header, and uses HTTP/1.0.
+  // Refuses requests through an nginx without further settings. It sends the upstream's name as Host, adds no
+  // header, and uses HTTP/1.0.
   if (raw.httpVersion === '1.0') return 'speaks HTTP/1.0, as proxies do'
   const connection = headers.connection?.toLowerCase() ?? 'keep-alive'
   const isKept = connection.includes('keep-alive')

@@ -15,7 +15,8 @@ t.jobs = 4
 /** Returns the story without the values that differ from call to call or from transport to transport. */
 function told(story: CallStory, { fails }: Application): Record<string, unknown> {
   return {
-    // Errors contain the path of a socket, which differs from call to call, so only their number is compared.
+    // If the call must fail, only the number of its errors is compared, because an error contains the path of
+    // a socket, which differs from call to call.
     errors: fails ? story.errors.length : story.errors,
     hangupBy: story.hangupBy,
     verbs: story.verbs.map(({ verb, data }) => ({ verb, text: data.text, length: data.length })),
@@ -73,8 +74,8 @@ for (const application of APPLICATIONS) {
         return listens.every(({ state }) => state === 'ended')
       }, 'the ends of the listens')
       const { listens, callStatus, endedAt } = (await calls.get(story.callSid))!
-      // Without a statusHook, a call ends, and gets its `endedAt`, two seconds after its websocket has
-      // closed.
+      // If a call has no statusHook, the close of its websocket ends the call, two seconds later. Over HTTP there
+      // is no such close.
       const closeEndedIt =
         transport === 'websocket' && call?.statusHook === undefined && endedAt !== undefined
       if (!application.inRealTime) {

@@ -34,7 +34,8 @@ for (const by of ['the kernel', 'ws'] as const) {
       socket.send(`text ${n}`)
       writer.send(audio)
       sent.push(Buffer.from(audio), `text ${n}`, Buffer.from(audio))
-      // If no audio waits in the socket, the caller of send() may overwrite the buffer at once.
+      // If no audio waits in the socket, the buffer may be overwritten at once, and the message must still
+      // arrive unchanged.
       if (socket.bufferedAmount === 0) audio.fill(0)
     }
     await until(() => received.length === sent.length, 'all messages')

@@ -84,7 +84,7 @@ async function listening(t: Test, withReader: boolean, merging = false) {
   socket.on('close', (code) => {
     told.push(`close ${code}`)
   })
-  // ws passes what it reads from the socket to its receiver.
+  // The test writes to ws' receiver the bytes that ws would otherwise read from the socket.
   const { _receiver: receiver } = socket as unknown as { _receiver: Writable }
   return {
     socket,

@@ -327,7 +327,8 @@ test('of keys that are read together, those before the end of a pause are privat
     if (stream.isPrivate) stream.endPrivacy()
     else stream.beginPrivacy()
   })
-  // A space stands for a frame of audio. Audio that was said in the pause may arrive after its end.
+  // In `text`, a space stands for a frame of audio. Audio that was said in the pause may arrive after its
+  // end.
   const send = (text: string) => {
     for (const digit of text) {
       if (digit === ' ') socket.send(Buffer.alloc(FRAME_BYTES, SECRET))

@@ -67,8 +67,8 @@ t.test('two instances with a shared Redis', { skip: noRedis() }, async (t) => {
         await holder.app.jambonz.calls.list()
         return sent.filter((args) => args.some((arg) => arg.includes(callSid))).map(([name = '']) => name)
       }
-      // `zadd` writes the index of calls. It is sent after the first command, and the webhook does not wait
-      // for it.
+      // The command `zadd`, which writes the index of calls, is no round trip, because the webhook does not
+      // wait for its answer.
       t.same(
         (await commandsOf('/say')).filter((name) => name !== 'hgetall'),
         ['evalsha', 'zadd']
@@ -90,8 +90,8 @@ t.test('two instances with a shared Redis', { skip: noRedis() }, async (t) => {
     const sent = await watchCommands(t, server)
     await asked.hook({ dial_call_duration: 0 })
     await other.app.jambonz.calls.list()
-    // After a listen has ended, the heartbeat of its instance removes it from the set of held listens
-    // (`srem`), at any time.
+    // Matches a command that is left out below: after a listen has ended, the heartbeat of its instance
+    // removes it from the set of held listens, at any time.
     const isOfHeartbeat = ([name, key = '']: string[]) => name === 'srem' && key.includes('held:')
     t.same(
       sent
@@ -114,7 +114,8 @@ t.test('two instances with a shared Redis', { skip: noRedis() }, async (t) => {
       app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
     }
     await server.kill()
-    // `other`, which knows both listens, gets one hook. `holder`, which knows neither, gets the other.
+    // `other` knows both listens, and gets the hook of one listen. `holder` knows neither, and gets the hook
+    // of the other.
     const answers = await Promise.all(
       instances.map(({ app }, i) => asked[i]?.hook({ dial_call_duration: 0 }, app))
     )

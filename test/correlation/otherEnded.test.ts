@@ -153,7 +153,7 @@ t.test('an instance is told which listen another instance ended', { skip: noRedi
   const [a, b] = [await instance(t, url), await instance(t, url)]
   const [background, agent] = await twoListens('c1', a, b)
   agent.on('message', () => {
-    // jambonz lets some time pass between its closes of two sockets.
+    // Waits before closing both sockets, because jambonz also takes some time until it closes the sockets.
     setTimeout(() => {
       for (const socket of [background, agent]) socket.close(1000)
     }, 40)

@@ -91,12 +91,12 @@ t.test(
       { host: 'abc.tunnel.example' },
       { 'host': '127.0.0.1:3000', 'x-forwarded-for': '203.0.113.7' },
       { host: 'localhost', forwarded: 'for=203.0.113.7' },
-      // foreign names that resolve to this machine (DNS rebinding)
+      // requests to a foreign name that resolves to this machine (DNS rebinding)
       { host: 'rebound.example:3000' },
       { host: '127.0.0.1.rebound.example' },
       { host: '127.0.0.1:80@rebound.example' },
       { host: 'localhost:port' },
-      // proxies that name the client in another header, or name only themselves
+      // requests through proxies that name the client in another header, or name only themselves
       ...[
         'via',
         'x-real-ip',
@@ -111,13 +111,13 @@ t.test(
         'x-request-id',
         'x-a-proxy-of-next-year'
       ].map((name) => ({ host, [name]: '203.0.113.7' })),
-      // nginx with proxy_pass and no other setting
+      // a request through nginx with proxy_pass and no other setting
       { host, connection: 'close' },
-      // a page behind a proxy that adds no header
+      // requests of a page behind a proxy that adds no header
       { host, referer: 'https://desk.example.org/' },
       { host, origin: 'https://desk.example.org' },
       { host, origin: 'null' },
-      // a file that is loaded by a page of another site
+      // requests that another site's page makes for a file
       { host, 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'audio' },
       { host, 'sec-fetch-site': 'same-site', 'sec-fetch-dest': 'iframe' }
     ]) {

@@ -78,7 +78,7 @@ function framesOf({ latencyMs, jitterMs, stalls, gaps, callMs }: Case): Frame[] 
   for (let said = FRAME_MS, i = 0; said <= callMs; said += FRAME_MS, i++) {
     if (gaps.some(({ from, ms }) => said > from && said <= from + ms)) continue
     let arrives = said + latencyMs + (jitterMs[i % jitterMs.length] ?? 0)
-    // One stall may end during the next stall.
+    // Sorted, because one stall may end during the next stall.
     for (const { from, ms } of [...stalls].sort((a, b) => a.from - b.from)) {
       if (arrives >= from && arrives < from + ms) arrives = from + ms
     }

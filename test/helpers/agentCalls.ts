@@ -79,7 +79,7 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
     }
   ])
   app.jambonz.actionHook('/agent/done', async () => [{ verb: 'hangup' }])
-  // On a busy machine, the hook may be answered before the recording is complete.
+  // Waits for the event, because on a busy machine the hook may be answered before the recording is complete.
   const saved = new Promise<FinishedRecording>((resolve, reject) => {
     app.jambonz.calls.events.once('recording', resolve).once('recordingFailed', reject)
   })
@@ -167,8 +167,8 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
     if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window * LOUD_PART) {
       continue
     }
-    // Noise matches at one place only. Usually the delay there is that of the previous stretch, so these
-    // places are tried first.
+    // Each stretch of noise matches at one place only. Its delay is usually that of the previous stretch, so
+    // the places around that delay are tried first.
     let best = bestOf(part, recorded, at + last - NEAR, at + last + NEAR)
     if (best.correlation < SAME) best = bestOf(part, recorded, at - shift, at + shift)
     last = best.at - at

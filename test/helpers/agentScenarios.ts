@@ -66,7 +66,8 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
         stream.write(bytesOf(voice(ms)))
         await stream.mark('said')
       },
-      // In a mixed recording the two voices could not be told apart, so the caller is silent there.
+      // In a mixed recording, the voices of caller and agent could not be told apart, so the caller is
+      // silent.
       ...(mixType !== 'mixed' && {
         simulate: { speech: { pcm: bytesOf(voice(1_500, 8000, 7)), sampleRate: 8000 } }
       })

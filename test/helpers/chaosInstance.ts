@@ -120,7 +120,7 @@ process.on('message', (order: ChaosOrder) => {
   if (order === 'figures') reportFigures()
   else shiftDate(order.jump)
 })
-// The instance ends if its parent process ends.
+// Ends when the parent process ends.
 process.once('disconnect', () => process.exit())
 process.once('SIGTERM', async () => {
   await Promise.all(applications.map((jambonz) => jambonz.drain(0, { handover: true })))

@@ -124,7 +124,7 @@ export class ChaosInstances {
   }
 
   #order(instance: Instance | undefined, order: ChaosOrder): void {
-    // The channel to an instance that was just killed is closed.
+    // An instance that was just killed has no channel, so a message to it would be an error.
     if (instance?.process.connected) instance.process.send(order, () => {})
   }
 

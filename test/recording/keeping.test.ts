@@ -242,7 +242,7 @@ t.test(
       }
     ])
     t.ok((await readFile(join(directory, 'call.part.wav.enc'))).equals(file), 'the file is unchanged')
-    // An update of the header that was written in part may damage it. The audio after the header must still
+    // A header may be damaged, if an update of it was written in part. The audio after the header must still
     // be recovered.
     file.fill(7, 70, 80)
     await writeFile(join(directory, 'call.part.wav.enc'), file)

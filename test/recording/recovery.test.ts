@@ -166,7 +166,8 @@ t.test(
       await leave(join(directory, owner), { part: wav(0, AUDIO) }, 'call', owner)
     }
     const dead = await beat(directory, DEAD, 1)
-    // The file times of the dead instance are an hour ahead; those of the live instance are years behind.
+    // Wrong file times must not matter: those of the dead instance are an hour ahead, those of the live
+    // instance are years behind.
     await utimes(dead, new Date(Date.now() + 3600_000), new Date(Date.now() + 3600_000))
     let beats = 0
     const alive = async (): Promise<void> => {

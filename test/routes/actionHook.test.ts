@@ -179,7 +179,8 @@ t.test('a hook whose url has a retry fragment finds its listen', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/retried', base)
   t.match(asked.hookUrl, /^\/done\?listen=[\w-]+#rc=3&rp=all$/)
-  // jambonz sends the fragment of the url, but fetch() would leave it out.
+  // The hook is sent with http.request(), because jambonz sends the fragment of the url, and fetch() would
+  // leave it out.
   const { port } = new URL(base)
   const request = http.request({
     port,

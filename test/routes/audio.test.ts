@@ -170,7 +170,7 @@ t.test('a socket that arrives while the server closes is refused', { timeout: 10
     app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
     let url = ''
     let status: number | undefined
-    // During preClose hooks the server still listens.
+    // The socket is requested in a preClose hook, because the server still listens at that time.
     app.addHook('preClose', async () => {
       status = await statusOf(url)
     })

@@ -303,7 +303,8 @@ t.test('any thrown value is handled as an error', async (t) => {
     for (const [at, value] of thrown.entries()) {
       for (const kind of ['async', 'sync', 'hook', 'status']) {
         const response = await app.inject({ method: 'POST', url: `/${kind}/${at}`, payload: callWebhook() })
-        // If a hook rejects with undefined, null, '' or 0, Fastify itself answers with an error.
+        // If a hook rejects with undefined, null, '' or 0, Fastify answers with an error of its own, whatever
+        // the plugin does.
         if (kind === 'hook' && (value === undefined || value === null || value === '' || value === 0)) {
           t.equal(response.statusCode, 500, `hook: ${String(value)}`)
           t.equal(response.json<{ code: string }>().code, 'FST_ERR_SEND_UNDEFINED_ERR')

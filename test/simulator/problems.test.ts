@@ -286,7 +286,7 @@ t.test('on jambonz 0.9, a server may select no subprotocol, but not another subp
   ] as const) {
     const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] })
     app.server.removeAllListeners('upgrade')
-    // ws lets its server select any subprotocol. Only the client of ws would check the choice.
+    // ws lets its server select any subprotocol, because only the client of ws checks the choice.
     const sockets = new WebSocketServer({ server: app.server, handleProtocols: () => protocol })
     t.teardown(() => sockets.close())
     const story = await simulateCall({ url: app.url('/in'), speech: null })

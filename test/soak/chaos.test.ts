@@ -37,7 +37,7 @@ t.test(
       `bytes of pauses: ${secrets.sent} sent, ${secrets.found} found; found of what was said in the open: ${secrets.inTheOpen}; pauses that no socket heard of: ${secrets.neverAnnounced}`,
       `event loop, by its own work: p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(1)} ms; with what the machine took: p99 ${onMachine.toFixed(1)} ms at a load of ${load.toFixed(1)} a core`
     ]) {
-      // The reporter (test/reporter.js) would not print a t.comment().
+      // Written to stderr, because test/reporter.js does not print a t.comment().
       process.stderr.write(`# ${line}\n`)
     }
     t.strictSame(instances.died, [], 'no process died')

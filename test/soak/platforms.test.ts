@@ -72,7 +72,7 @@ async function rollBehind(t: Test, balancer: Balancer, version: string, redisUrl
     await cluster.add(...own)
     await replaced
   }
-  // A call that does not become live again is reported below, as a problem.
+  // If this wait fails, the checks below still report the problems of each call.
   await until(
     () => live.every(({ listens }) => isOpen(listens.at(-1))),
     'all calls to be live again',

@@ -70,8 +70,8 @@ async function livesAsTheTableSays(t: Tap, store: CallStore): Promise<void> {
   for (const stage of STAGES) {
     t.equal(await after(store, WAYS[stage]), stage)
     for (const event of EVENTS) {
-      // This pair is skipped. If the socket of a listen has opened, the answer to a repeated request has a
-      // new listen.
+      // Skipped, because the plugin makes no such write: once the socket of a listen has opened, the answer
+      // to a repeated request has a new listen.
       if (event === 'answered' && stage !== 'unknown' && stage !== 'expected') continue
       const expected = LIFE[event][stage] ?? stage
       t.equal(await after(store, [...WAYS[stage], event]), expected, `${stage}, then ${event}`)

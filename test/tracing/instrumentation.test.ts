@@ -7,8 +7,8 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { build, listening } from '../helpers/build.js'
 import { recordSpans } from '../helpers/spans.js'
 
-// Enables OpenTelemetry's instrumentation of HTTP before the plugin is used, as an application does. It takes
-// effect with the next require() of node:http.
+// Enables OpenTelemetry's instrumentation of HTTP before the plugin is used, as an application does. The
+// instrumentation takes effect with the next require() of node:http.
 const spans = recordSpans()
 const instrumentation = new HttpInstrumentation()
 instrumentation.enable()

@@ -31,7 +31,7 @@ export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, record
 }
 
 function listeningOf(recording) {
-  // While audio is private, users of this page do not hear it either.
+  // Private audio is not recorded, and users of this page do not hear it either.
   if (recording === 'private') return ['Listening, not recorded', 'now private']
   if (recording === 'failed') return ['Listening, recording failed', 'now failed']
   return ['Listening', 'now']
