@@ -55,9 +55,11 @@ function metricsTable(): string {
 }
 
 function hostsTable(): string {
-  return ['| beside | as |', '|---|---|', ...HOSTS.map(({ name, tried }) => `| ${name} | ${tried} |`)].join(
-    '\n'
-  )
+  return [
+    '| application | setting |',
+    '|---|---|',
+    ...HOSTS.map(({ name, tried }) => `| ${name} | ${tried} |`)
+  ].join('\n')
 }
 
 const ofRecording = ({ code }: ErrorRow) => code.startsWith('FST_JAMBONZ_RECORDING_')

@@ -81,10 +81,10 @@ function inScopes(name: string, tried: string, prefixes: string[], own?: string)
 }
 
 export const HOSTS: readonly Host[] = [
-  beside('a bare application', 'the plugin and nothing else', async () => {}),
+  beside('a bare application', 'the application registers only this plugin', async () => {}),
   beside(
     'fastify-type-provider-zod',
-    'its validator and serializer compilers, set before and with a zod route beside',
+    'its compilers are set before the plugin is registered, and the application has a zod route',
     async (app) => {
       app.setValidatorCompiler(validatorCompiler)
       app.setSerializerCompiler(serializerCompiler)
@@ -93,7 +93,7 @@ export const HOSTS: readonly Host[] = [
   ),
   beside(
     'fastify-type-provider-zod, set later',
-    'the same compilers, set after the plugin',
+    'its compilers are set after the plugin is registered',
     async () => {},
     async (app) => {
       app.setValidatorCompiler(validatorCompiler)
@@ -126,17 +126,21 @@ export const HOSTS: readonly Host[] = [
     }
   },
   inScopes('a prefixed scope', "`register(scope, { prefix: '/v1' })`", ['/v1']),
-  inScopes('nested scopes', "'/api' in it '/v2' in it '/voice'", ['/api', '/v2', '/voice']),
+  inScopes('nested scopes', 'the scope `/api` contains the scope `/v2`, which contains the scope `/voice`', [
+    '/api',
+    '/v2',
+    '/voice'
+  ]),
   inScopes(
     "a scope's prefix and the plugin's",
-    "'/v1', and `register(jambonzListen, { prefix: '/media' })`",
+    "`register(jambonzListen, { prefix: '/media' })` in a scope with the prefix `/v1`",
     ['/v1'],
     '/media'
   ),
   inScopes('a scope with a parameter', "`{ prefix: '/tenants/acme' }`", ['/tenants/acme']),
   {
     name: '@fastify/autoload',
-    tried: 'the plugin and its routes in a folder that becomes their prefix',
+    tried: 'the plugin and its routes are in a folder, whose name becomes their prefix',
     async build(plugin, addRoutes) {
       const app = Fastify()
       const dir = folder()
@@ -159,7 +163,8 @@ export const HOSTS: readonly Host[] = [
   },
   {
     name: 'two registrations',
-    tried: 'in two scopes, without @fastify/websocket of the application; the call goes to the second',
+    tried:
+      'in two scopes of an application without @fastify/websocket; the call goes to the second registration',
     async build(plugin, addRoutes) {
       const app = Fastify()
       await app.register(
@@ -180,7 +185,7 @@ export const HOSTS: readonly Host[] = [
   },
   {
     name: 'a registration inside another',
-    tried: 'at the root and in a scope; the call goes to the inner one',
+    tried: 'at the root and in a scope; the call goes to the registration in the scope',
     async build(plugin, addRoutes) {
       const app = Fastify()
       await app.register(jambonzListen)
@@ -195,31 +200,39 @@ export const HOSTS: readonly Host[] = [
       return { app, hook: '/two/call' }
     }
   },
-  beside('@fastify/websocket', 'registered by the application, first', (app) =>
+  beside('@fastify/websocket', 'the application registers it before this plugin', (app) =>
     app.register(websocket, { options: { maxPayload: 1_048_576 } }).after()
   ),
-  beside('@fastify/cors', '`origin: true`, every method', async (app) => {
+  beside('@fastify/cors', '`origin: true`, for all methods', async (app) => {
     await app.register(cors, { origin: true, methods: ['GET', 'POST', 'OPTIONS'] })
   }),
   beside('@fastify/helmet', 'with its defaults', async (app) => {
     await app.register(helmet)
   }),
-  beside('@fastify/rate-limit', 'global, 100 a minute', async (app) => {
+  beside('@fastify/rate-limit', 'for all routes, 100 requests a minute', async (app) => {
     await app.register(rateLimit, { max: 100, timeWindow: '1 minute' })
   }),
-  beside('@fastify/under-pressure', '`maxEventLoopDelay: 10_000`, with its status route', async (app) => {
-    await app.register(underPressure, { maxEventLoopDelay: 10_000, exposeStatusRoute: true })
-  }),
-  beside('@fastify/compress', 'global, from the first byte', async (app) => {
+  beside(
+    '@fastify/under-pressure',
+    '`maxEventLoopDelay: 10_000`, and its status route is on',
+    async (app) => {
+      await app.register(underPressure, { maxEventLoopDelay: 10_000, exposeStatusRoute: true })
+    }
+  ),
+  beside('@fastify/compress', '`global: true`, `threshold: 0`', async (app) => {
     await app.register(compress, { global: true, threshold: 0 })
   }),
   beside('fastify-raw-body', '`global: true`', async (app) => {
     await app.register(rawBody, { global: true, runFirst: true })
   }),
-  beside('@fastify/formbody and @fastify/multipart', 'parsers of other bodies', async (app) => {
-    await app.register(formbody)
-    await app.register(multipart)
-  }),
+  beside(
+    '@fastify/formbody and @fastify/multipart',
+    'they add parsers for other content types',
+    async (app) => {
+      await app.register(formbody)
+      await app.register(multipart)
+    }
+  ),
   beside(
     'a parser for JSON of the application',
     '`addContentTypeParser` for application/json and `*`',
@@ -236,7 +249,7 @@ export const HOSTS: readonly Host[] = [
   }),
   beside(
     'hooks of the application',
-    'async onRequest, preValidation, preSerialization and onSend, which wrap answers of others',
+    'async hooks onRequest, preValidation, preSerialization and onSend, which change the answers of other routes',
     async (app) => {
       app.addHook('onRequest', async () => {})
       app.addHook('preValidation', async () => {})
@@ -249,7 +262,7 @@ export const HOSTS: readonly Host[] = [
   ),
   beside(
     'answers in an envelope',
-    'a preSerialization hook that makes `{ data }` of every answer, and `setReplySerializer`',
+    'a preSerialization hook that puts every answer into `{ data }`, and `setReplySerializer`',
     async (app) => {
       app.addHook('preSerialization', async (_request, _reply, payload) => ({ data: payload }))
       app.setReplySerializer((payload) => JSON.stringify({ ok: true, ...(payload as object) }))
@@ -276,7 +289,7 @@ export const HOSTS: readonly Host[] = [
   ),
   beside(
     'a schema on every route',
-    'an onRoute hook that asks every route for a header and its answers for a form',
+    'an onRoute hook that adds a schema to every route, with a required header and a schema of the answers',
     async (app) => {
       app.addHook('onRoute', (route) => {
         route.schema = {
