@@ -604,7 +604,7 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
     }
   )
 
-  t.test('a listen ends if the caller hangs up while it is handed over', { buffered: true }, async (t) => {
+  t.test('if the caller hangs up during a handover, the listen ends', { buffered: true }, async (t) => {
     t.test('the handler runs if the caller hangs up before the hook', async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
       const call = dial().once('listen:close', () => call.hangUp())
@@ -747,19 +747,22 @@ t.test('a handed-over listen may last for the rest of its maxLength', async (t) 
   t.equal(after(9_000, 1_000), undefined, 'no rest: the listen is over')
 })
 
-t.test('the audio of a listen is counted over all its sockets, with the gaps between them', async (t) => {
-  const audio = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 40, maxGapMs: 30 }
-  const at = (second: number): string => new Date(second * 1_000).toISOString()
-  const listen = { audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 } } as Listen
-  const first = withSegment(listen, { instance: 'a', startedAt: at(1), endedAt: at(2), audio })
-  t.match(first, { audio, segments: [{ instance: 'a' }] })
-  const second = withSegment(
-    { ...listen, ...first },
-    { instance: 'b', startedAt: at(2.3), endedAt: at(3.3), audio }
-  )
-  t.match(second.audio, { frames: 100, bytes: 32_000, durationMs: 2_000, gapMs: 380, maxGapMs: 300 })
-  t.match(second.segments, [{ instance: 'a' }, { instance: 'b' }])
-})
+t.test(
+  'the counts of a listen include the audio of all its sockets, and the gaps between the sockets',
+  async (t) => {
+    const audio = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 40, maxGapMs: 30 }
+    const at = (second: number): string => new Date(second * 1_000).toISOString()
+    const listen = { audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 } } as Listen
+    const first = withSegment(listen, { instance: 'a', startedAt: at(1), endedAt: at(2), audio })
+    t.match(first, { audio, segments: [{ instance: 'a' }] })
+    const second = withSegment(
+      { ...listen, ...first },
+      { instance: 'b', startedAt: at(2.3), endedAt: at(3.3), audio }
+    )
+    t.match(second.audio, { frames: 100, bytes: 32_000, durationMs: 2_000, gapMs: 380, maxGapMs: 300 })
+    t.match(second.segments, [{ instance: 'a' }, { instance: 'b' }])
+  }
+)
 
 t.test('a listen is handed over if its actionHook is an absolute url of this application', async (t) => {
   const hookPaths = { has: (path: string) => path === '/voice/done' }

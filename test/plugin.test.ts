@@ -46,20 +46,23 @@ t.test('every package that the published types import is in dependencies', async
   }
 })
 
-t.test('an upgrade that is refused before the plugin sees it leaves no socket behind', async (t) => {
-  const app = Fastify()
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.headers['x-api-key'] === undefined) return reply.code(401).send({})
-  })
-  await app.register(jambonzListen)
-  app.jambonz.audio('/live', () => {})
-  const base = await listening(app)
-  t.equal(await statusOf(`${base}/live/x`), 401, 'by a hook of the host')
-  const socket = net.connect(Number(new URL(base).port))
-  socket.write('GET /live/%zz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
-  t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 400/, 'by the router')
-  await Promise.all([once(socket, 'close'), app.close()])
-})
+t.test(
+  'an upgrade that the host refuses before the plugin sees the request leaves no socket behind',
+  async (t) => {
+    const app = Fastify()
+    app.addHook('onRequest', async (request, reply) => {
+      if (request.headers['x-api-key'] === undefined) return reply.code(401).send({})
+    })
+    await app.register(jambonzListen)
+    app.jambonz.audio('/live', () => {})
+    const base = await listening(app)
+    t.equal(await statusOf(`${base}/live/x`), 401, 'by a hook of the host')
+    const socket = net.connect(Number(new URL(base).port))
+    socket.write('GET /live/%zz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
+    t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 400/, 'by the router')
+    await Promise.all([once(socket, 'close'), app.close()])
+  }
+)
 
 t.test('each scope has one fastify.jambonz object of its own', async (t) => {
   const app = Fastify()
@@ -118,7 +121,7 @@ t.test('the package exports what README names, and nothing else', async (t) => {
   for (const name of exported) t.match(section, new RegExp(`\`${name}[\`(]`), name)
 })
 
-t.test('the error of a wrong option names the option, its value and what is allowed', async (t) => {
+t.test('the error about a wrong option names the option, its value and the allowed values', async (t) => {
   const rows: Array<[options: object, message: RegExp]> = [
     [{ platform: '10' }, /platform: one of 0\.9, 11, not "10"/],
     [{ validation: 'lax' }, /validation: one of strict, warn, not "lax"/],

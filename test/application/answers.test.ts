@@ -169,7 +169,7 @@ t.test('the verbs of a hook whose socket broke are sent once, on the next socket
   }
 })
 
-t.test('answers over several instances', { skip: noRedis() }, async (t) => {
+t.test('answers and commands if jambonz reconnects to another instance', { skip: noRedis() }, async (t) => {
   const redis = await startRedis(t)
   const spy = new Redis(redis.url)
   t.teardown(() => spy.disconnect())

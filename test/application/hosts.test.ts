@@ -75,7 +75,7 @@ const APPLICATIONS: ReadonlyArray<{
     verbs: [{ verb: 'tag', data: { added: 'by a hook' } }]
   },
   {
-    title: 'fastify-raw-body',
+    title: 'the plugin fastify-raw-body',
     routes: async (app) => {
       await app.register(fastifyRawBody, { global: true, encoding: 'utf8' })
       app.jambonz.webhook('/call', async ({ rawBody }) => [
@@ -85,7 +85,7 @@ const APPLICATIONS: ReadonlyArray<{
     verbs: [{ verb: 'tag', data: { callSid: 'call-1' } }]
   },
   {
-    title: 'JSON text with white space around it',
+    title: 'a JSON text with white space around the text',
     routes: (app) =>
       app.jambonz.webhook('/call', (_request, reply) => {
         reply.type('application/json').send(`\n ${JSON.stringify(SAY)} \n`)

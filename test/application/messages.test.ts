@@ -55,29 +55,26 @@ t.test('if the handler fails, a message is answered with 500, or with the fallba
   }
 })
 
-t.test(
-  'the plugin takes no HTTP request for a websocket message, whatever its headers and body',
-  async (t) => {
-    const app = await build(t, { webhookAuth: { username: 'jambonz', password: 'secret' } })
-    app.jambonz.webhook('/call', async (request) => {
-      t.same(request.jambonz, { transport: 'http' })
-      return []
+t.test('no headers and no body make the plugin take an HTTP request for a websocket message', async (t) => {
+  const app = await build(t, { webhookAuth: { username: 'jambonz', password: 'secret' } })
+  app.jambonz.webhook('/call', async (request) => {
+    t.same(request.jambonz, { transport: 'http' })
+    return []
+  })
+  const ask = (authorization?: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/call',
+      payload: callWebhook({}),
+      headers: {
+        'msgid': 'abc',
+        'sec-websocket-protocol': 'ws.jambonz.org',
+        ...(authorization && { authorization })
+      }
     })
-    const ask = (authorization?: string) =>
-      app.inject({
-        method: 'POST',
-        url: '/call',
-        payload: callWebhook({}),
-        headers: {
-          'msgid': 'abc',
-          'sec-websocket-protocol': 'ws.jambonz.org',
-          ...(authorization && { authorization })
-        }
-      })
-    t.equal((await ask()).statusCode, 401)
-    t.equal((await ask(`Basic ${Buffer.from('jambonz:secret').toString('base64')}`)).statusCode, 200)
-  }
-)
+  t.equal((await ask()).statusCode, 401)
+  t.equal((await ask(`Basic ${Buffer.from('jambonz:secret').toString('base64')}`)).statusCode, 200)
+})
 
 t.test('Fastify hooks see the same headers for a message as for a request over HTTP', async (t) => {
   for (const early of [false, true]) {

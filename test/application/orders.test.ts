@@ -15,7 +15,7 @@ function connected(t: Test, url: string): Redis {
 }
 
 t.test(
-  'an order between instances is obeyed once, by the instance named in it, even if it is published again',
+  'an order between instances is obeyed once, by its addressee, even if the order is published again',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)

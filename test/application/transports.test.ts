@@ -105,7 +105,7 @@ for (const application of APPLICATIONS) {
 }
 
 t.test(
-  'every test file and page with a listen is in the table of applications, or in ELSEWHERE with a reason',
+  'every test file and page with a listen is in the table of applications, or in the list ELSEWHERE with a reason',
   { buffered: true },
   async (t) => {
     const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })

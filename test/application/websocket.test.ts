@@ -33,24 +33,27 @@ t.test('the upgrade echoes the subprotocol; other requests to the path are serve
   await t.rejects(JambonzSocket.open(t, `${url}/nowhere`), { message: '404' })
 })
 
-t.test('the upgrade needs Basic credentials; with a webhookSecret alone it is refused', async (t) => {
-  const webhookAuth = { username: 'web', password: 'hook' }
-  const routes = (app: FastifyInstance) => {
-    app.jambonz.webhook('/call', async () => [say('hello')])
+t.test(
+  'the upgrade needs Basic credentials; with a webhookSecret alone, every upgrade is refused',
+  async (t) => {
+    const webhookAuth = { username: 'web', password: 'hook' }
+    const routes = (app: FastifyInstance) => {
+      app.jambonz.webhook('/call', async () => [say('hello')])
+    }
+    const guarded = await serving(t, routes, { webhookAuth, webhookSecret: 'secret' })
+    await t.rejects(JambonzSocket.open(t, `${guarded.url}/call`), { message: '401' })
+    await t.rejects(JambonzSocket.open(t, `${guarded.url}/call`, { auth: 'web:wrong' }), { message: '401' })
+    const socket = await JambonzSocket.open(t, `${guarded.url}/call`, { auth: 'web:hook' })
+    t.match(await socket.ask('session:new'), [{ text: 'hello' }], 'messages need no signature')
+    t.equal(
+      (await guarded.app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'c' } })).statusCode,
+      401,
+      'a request over HTTP needs credentials and signature'
+    )
+    const unsigned = await serving(t, routes, { webhookSecret: 'secret' })
+    await t.rejects(JambonzSocket.open(t, `${unsigned.url}/call`), { message: '401' })
   }
-  const guarded = await serving(t, routes, { webhookAuth, webhookSecret: 'secret' })
-  await t.rejects(JambonzSocket.open(t, `${guarded.url}/call`), { message: '401' })
-  await t.rejects(JambonzSocket.open(t, `${guarded.url}/call`, { auth: 'web:wrong' }), { message: '401' })
-  const socket = await JambonzSocket.open(t, `${guarded.url}/call`, { auth: 'web:hook' })
-  t.match(await socket.ask('session:new'), [{ text: 'hello' }], 'messages need no signature')
-  t.equal(
-    (await guarded.app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'c' } })).statusCode,
-    401,
-    'a request over HTTP needs credentials and signature'
-  )
-  const unsigned = await serving(t, routes, { webhookSecret: 'secret' })
-  await t.rejects(JambonzSocket.open(t, `${unsigned.url}/call`), { message: '401' })
-})
+)
 
 t.test('each message that needs an ack gets one; events update the call', async (t) => {
   const events: unknown[] = []

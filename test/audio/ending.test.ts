@@ -74,7 +74,7 @@ test('endReason is disconnected after disconnect()', async (t) => {
   t.same(sent, [{ type: 'disconnect' }])
 })
 
-test('if jambonz ignores disconnect, the socket is closed after 2 s, and destroyed if it ignores the close too', async (t) => {
+test('if jambonz ignores disconnect, the socket is closed after 2 s; if the close is ignored, it is destroyed', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const before = performance.now()
   const done = live.end('drained')
@@ -85,7 +85,7 @@ test('if jambonz ignores disconnect, the socket is closed after 2 s, and destroy
   t.ok(took > 3_500 && took < 7_000, `${took} ms`)
 })
 
-test('if jambonz does not end the one listen within 2 s, the plugin sends disconnect over its socket', async (t) => {
+test('if jambonz does not end one listen as asked within 2 s, the plugin sends disconnect over the socket', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const reasons: string[] = []
   live.onEnding = (reason) => reasons.push(reason)
@@ -101,7 +101,7 @@ test('if jambonz does not end the one listen within 2 s, the plugin sends discon
   t.match(await done, { reason: 'timeout' })
 })
 
-test('if jambonz ends only the listen it was asked to end, the plugin sends nothing over its socket', async (t) => {
+test('if jambonz ends one listen as asked, the plugin sends nothing over the socket of the listen', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const reasons: string[] = []
   live.onEnding = (reason) => reasons.push(reason)
@@ -113,7 +113,7 @@ test('if jambonz ends only the listen it was asked to end, the plugin sends noth
   t.same([sent, reasons], [[], []])
 })
 
-test('if jambonz can not be asked to end only one listen, the plugin closes its socket', async (t) => {
+test('if jambonz can not be asked to end one listen, the plugin closes the socket of the listen', async (t) => {
   const { live, sent } = await streamPair(t)
   live.onEndAlone = async () => false
   live.endOrClose('error', 1011, 'handler failed')
@@ -137,7 +137,7 @@ test('a zero-length frame flushes the audio and closes the socket', async (t) =>
   t.ok(sink.audio.equals(ramp(20)))
 })
 
-test('a message over maxPayload ends the listen with 1009; the audio before it is kept', async (t) => {
+test('a message over maxPayload ends the listen with 1009; the audio before the message is kept', async (t) => {
   const { stream, socket, sink } = await begun(t, { limits: { maxPayload: 100_000 } })
   socket.send(ramp(20))
   await until(() => sink.audio.length === 320)

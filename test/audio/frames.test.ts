@@ -224,7 +224,7 @@ for (const [what, bytes] of Object.entries({
   ]),
   'a close': frame(Buffer.from([0x03, 0xe8]), { opcode: 8 })
 })) {
-  test(`${what} ends the connection with the same events as in ws, and nothing after it is delivered`, async (t) => {
+  test(`${what} ends the connection with the same events as in ws, and later frames are not delivered`, async (t) => {
     const whole = Buffer.concat([binary(audio(320, 7)), bytes, binary(audio(320, 8)), text('more')])
     const alone = await listening(t, false)
     const { told, receive, socket } = await listening(t, true)

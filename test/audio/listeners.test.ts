@@ -79,7 +79,7 @@ test('a listener that throws during the call ends its stream with 1011', async (
   }
 })
 
-test('a channel that is destroyed with an error ends its stream with 1011; without an error, the stream goes on', async (t) => {
+test('a channel that is destroyed with an error ends its stream with 1011; without an error, the stream continues', async (t) => {
   const left = await streamPair(t)
   left.stream.channel('caller').destroy()
   const failed = await streamPair(t)

@@ -115,7 +115,7 @@ test('clear() sends nothing if no file is playing', async (t) => {
   t.same(caller.commands, ['playAudio'])
 })
 
-test('play() returns its id unchanged, even if mod_audio_fork would cut the id or the id is in use', async (t) => {
+test('play() returns its id unchanged, even if mod_audio_fork would cut the id, or if the id is in use', async (t) => {
   const { stream, caller } = await playing(t)
   const [first, second, third] = ['it\'s "me"', 'twice', 'twice'].map((id) =>
     stream.play(level(20, 1), { id, queue: true })

@@ -318,7 +318,7 @@ test('a pause applies to every sink, also to sinks added in the pause, and marks
   ])
 })
 
-test('of keys that are read together, those before the end of a pause are private, the later ones public', async (t) => {
+test('keys before the end of a pause are private, and later keys public, even if they are read together', async (t) => {
   const { stream, socket } = await streamPair(t, { listen: { finishOnKey: '#' } })
   const keys: string[] = []
   stream.on('dtmf', ({ digit, private: isPrivate }) => {

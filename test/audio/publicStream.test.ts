@@ -6,7 +6,7 @@ import { streamPair } from '../helpers/streamPair.js'
 /** Members that are `protected` in TypeScript, because only the parts of a stream call them on each other. */
 const PROTECTED = ['playback', 'output', 'listenerThrew', 'speechOver', 'afterEnd', 'readToEnd']
 
-t.test('the public members of a stream are those that README lists', async (t) => {
+t.test('README lists all public members of a stream, and no others', async (t) => {
   const readme = await readFile('README.md', 'utf8')
   const section = /### `AudioStream`\n([\s\S]*?)\n###? /.exec(readme)?.[1] ?? ''
   const listed = new Set(

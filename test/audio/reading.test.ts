@@ -395,7 +395,7 @@ test('`audio` counts frames, bytes and ms', async (t) => {
   t.same(stream.counts, { frames: 5, bytes: 6400, durationMs: 100, gapMs: 0, maxGapMs: 0 })
 })
 
-test('missing audio is a gap before the next frame; a stall is no gap if its audio follows', async (t) => {
+test('missing audio is a gap before the next frame; a stall is no gap if the delayed audio follows', async (t) => {
   const { stream, sink, socket } = await begun(t, {
     begin: (live) => {
       live.keepLive()

@@ -85,7 +85,7 @@ test('marks resolve in order, once the audio before them was heard', async (t) =
   t.equal(stream.playedMs, 400)
 })
 
-test('a sample of value -1 is not taken for a mark, even if it is sent before the first mark', async (t) => {
+test('a sample of value -1 before the first mark is not taken for a mark', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(quiet(300))
   const first = stream.mark('first').then(() => caller.heard.length)

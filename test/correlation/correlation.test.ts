@@ -113,7 +113,7 @@ t.test(
 )
 
 t.test(
-  'if a lost listen had been handed over, only the audio of its last socket is added to its counts',
+  'if a lost listen had been handed over, the counts grow only by the audio of the last socket',
   async (t) => {
     const counts = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 0, maxGapMs: 0 }
     const at = new Date().toISOString()
@@ -155,38 +155,41 @@ t.test('the endReason of a hook is kept if the socket closes after the hook', as
   }
 })
 
-t.test('the key that ended a listen is stored when the listen ends, unless it was private', async (t) => {
-  const hooked = (digits = '#') => ({ call: payload, duration: 3, isOfListen: true, digits })
-  for (const [what, paused, kept] of [
-    ['in public', false, '#'],
-    ['in private', 'silence', undefined],
-    ['in private, left out', 'skip', undefined]
-  ] as const) {
-    const { correlation, id, ended, listen } = await start(t)
-    await correlation.streaming(listen, {})
-    // The hook arrives before the pause of the recording is written to the store.
-    const hook = hookCame(correlation, { listenId: id, ...hooked() })
-    await until(async () => (await correlation.store.get(CALL))?.listens[0]?.hookedAt, 'the hook')
-    t.notOk(
-      (await correlation.store.get(CALL))?.listens[0]?.digits,
-      `${what}: no digits before the end of the listen`
-    )
-    await correlation.paused(listen, paused)
-    await correlation.closed(listen, { endReason: 'closed' })
-    for (const of of [(await hook).listen, ended[0], (await correlation.store.get(CALL))?.listens[0]]) {
-      t.match(of, { state: 'ended', endReason: 'finishOnKey', digits: kept }, what)
+t.test(
+  'the key that ended a listen is stored when the listen ends, unless the key was private',
+  async (t) => {
+    const hooked = (digits = '#') => ({ call: payload, duration: 3, isOfListen: true, digits })
+    for (const [what, paused, kept] of [
+      ['in public', false, '#'],
+      ['in private', 'silence', undefined],
+      ['in private, left out', 'skip', undefined]
+    ] as const) {
+      const { correlation, id, ended, listen } = await start(t)
+      await correlation.streaming(listen, {})
+      // The hook arrives before the pause of the recording is written to the store.
+      const hook = hookCame(correlation, { listenId: id, ...hooked() })
+      await until(async () => (await correlation.store.get(CALL))?.listens[0]?.hookedAt, 'the hook')
+      t.notOk(
+        (await correlation.store.get(CALL))?.listens[0]?.digits,
+        `${what}: no digits before the end of the listen`
+      )
+      await correlation.paused(listen, paused)
+      await correlation.closed(listen, { endReason: 'closed' })
+      for (const of of [(await hook).listen, ended[0], (await correlation.store.get(CALL))?.listens[0]]) {
+        t.match(of, { state: 'ended', endReason: 'finishOnKey', digits: kept }, what)
+      }
     }
+    const { correlation, id, listen } = await start(t)
+    await correlation.streaming(listen, {})
+    const hook = hookCame(correlation, { listenId: id, ...hooked() })
+    await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
+    t.match(
+      (await hook).listen,
+      { endReason: 'lost', digits: undefined },
+      'no digits of a lost listen, because its pauses are not known'
+    )
   }
-  const { correlation, id, listen } = await start(t)
-  await correlation.streaming(listen, {})
-  const hook = hookCame(correlation, { listenId: id, ...hooked() })
-  await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
-  t.match(
-    (await hook).listen,
-    { endReason: 'lost', digits: undefined },
-    'no digits of a lost listen, because its pauses are not known'
-  )
-})
+)
 
 t.test('a listen that waits for its next socket ends with its call, in any order of events', async (t) => {
   const isOver = { callSid: CALL, fields: { callStatus: 'completed' } }
@@ -246,7 +249,7 @@ t.test(
 )
 
 t.test(
-  'an instance watches the listens that a dead instance watched, and those of no other instance',
+  'an instance watches the listens that a dead instance watched, but not the listens of live instances',
   async (t) => {
     for (const [watcher, expectedWatcher] of [
       ['dead', 'a'],

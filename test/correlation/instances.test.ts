@@ -28,7 +28,7 @@ async function instance(t: Test, { url }: RedisServer): Promise<{ app: FastifyIn
   return { app, base: await listening(app) }
 }
 
-t.test('two instances with a shared Redis', { skip: noRedis() }, async (t) => {
+t.test('hooks and webhooks on two instances with a shared Redis', { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const [holder, other] = [await instance(t, server), await instance(t, server)]
 

@@ -94,7 +94,7 @@ t.test('an expired path opens no socket, and the answer says that the path has e
   )
 })
 
-t.test('if its call is no longer stored, a path opens no socket and creates no call', async (t) => {
+t.test('the path of a call that is no longer stored opens no socket and creates no call', async (t) => {
   const { app, base } = await application(t, { callTtl: 200 })
   const { callSid, url } = await askForListen(app, '/in', base)
   await app.inject({

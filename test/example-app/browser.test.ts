@@ -77,7 +77,7 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
     t.same(complaints, [], 'the browser reports no errors')
   })
 
-  t.test('the page shows the newest recordings, and older ones on request', async (t) => {
+  t.test('the page shows the newest recordings, and older recordings on request', async (t) => {
     const directory = folder()
     for (const day of ['2026-01-01', '2026-01-02', '2026-01-03']) await recordingsOf(join(directory, day), 40)
     const { page } = await openPage(

@@ -21,7 +21,7 @@ const PUBLIC = 'example-app/desk/public'
 // Some tests wait for processes to start, so two tests run at the same time.
 t.jobs = 2
 
-t.test('a wrong environment variable is an error that names it', async (t) => {
+t.test('a wrong environment variable causes an error that names the variable', async (t) => {
   t.match(readEnvironment({}), { HOST: '127.0.0.1', PORT: 3000, RECORDINGS_DIR: 'recordings' })
   t.match(
     readEnvironment({ SECRET: '', PORT: '8080' }),
@@ -167,7 +167,7 @@ async function answerTo({ hostname, port }: URL, request: string): Promise<strin
   return head.toString()
 }
 
-t.test('if a password is set, the page needs it and the webhooks do not', async (t) => {
+t.test('if a password is set, the page needs the password and the webhooks do not', async (t) => {
   const app = await exampleApp(t, DESK)
   const headers = { 'host': 'desk.example.org', 'x-forwarded-for': '203.0.113.7' }
   for (const url of ['/', '/desk.js', '/recordings/', '/recordings/x.wav', '/ticket', '/settings']) {
@@ -208,23 +208,26 @@ t.test('each ticket opens only one socket', async (t) => {
   t.equal(await statusOf(`${address}/live/x?ticket=${ticket}`), 401)
 })
 
-t.test('the page loads nothing from other hosts, and its content policy forbids it', async (t) => {
-  const app = await exampleApp(t)
-  const page = await app.inject('/')
-  t.match(page.headers['content-security-policy'], /^default-src 'none';script-src 'self';style-src 'self'/)
-  t.notMatch(page.headers['content-security-policy'], /unsafe|https?:|\*/)
-  for (const name of await readdir(PUBLIC)) {
-    t.equal((await app.inject(`/${name}`)).statusCode, 200, name)
-    const text = (await readFile(join(PUBLIC, name), 'utf8')).replaceAll('http://www.w3.org/2000/svg', '')
-    t.notMatch(
-      text,
-      /https?:\/\/|style="|<script>| on\w+="/,
-      `${name} has no foreign addresses and no inline code`
-    )
+t.test(
+  'the page loads nothing from other hosts, and its content security policy forbids such loads',
+  async (t) => {
+    const app = await exampleApp(t)
+    const page = await app.inject('/')
+    t.match(page.headers['content-security-policy'], /^default-src 'none';script-src 'self';style-src 'self'/)
+    t.notMatch(page.headers['content-security-policy'], /unsafe|https?:|\*/)
+    for (const name of await readdir(PUBLIC)) {
+      t.equal((await app.inject(`/${name}`)).statusCode, 200, name)
+      const text = (await readFile(join(PUBLIC, name), 'utf8')).replaceAll('http://www.w3.org/2000/svg', '')
+      t.notMatch(
+        text,
+        /https?:\/\/|style="|<script>| on\w+="/,
+        `${name} has no foreign addresses and no inline code`
+      )
+    }
   }
-})
+)
 
-t.test('recordings are listed by day, and only complete ones are served', async (t) => {
+t.test('recordings are listed by day, and only complete recordings are served', async (t) => {
   const directory = folder()
   const app = await exampleApp(t, { RECORDINGS_DIR: directory })
   const stories = [

@@ -25,7 +25,7 @@ export class Lateness {
     this.#run(folder).catch(() => {})
   }
 
-  /** the longest wait so far in ms, including that of the probe that is running now */
+  /** the longest wait so far in ms, including the wait of the probe that is running now */
   get worst(): number {
     return Math.max(this.#worst, performance.now() - this.#begun - INTERVAL)
   }

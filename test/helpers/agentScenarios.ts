@@ -126,7 +126,7 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
   ]
 }
 
-/** Returns further ways to speak. They are used in other calls than those of `sixScenarios()`. */
+/** Returns further ways to speak. Their calls are made in addition to the calls of `sixScenarios()`. */
 export function otherScenarios(mixType: AgentCall['mixType']): Scenario[] {
   const random = randomNumbers()
   const said = async (stream: AudioStream) => {

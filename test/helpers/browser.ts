@@ -17,8 +17,8 @@ const FLAGS = [
 ]
 
 /**
- * Returns why tests in a browser are skipped, or false if a browser is installed. In CI they are never skipped: without
- * a browser they fail.
+ * Returns the reason why tests in a browser are skipped, or false if a browser is installed. In CI they are
+ * never skipped, so without a browser the tests fail.
  */
 export function noBrowser(): string | false {
   return (

@@ -23,7 +23,7 @@ const BUSY = 500
 
 export interface CallsOptions {
   calls: number
-  /** ms from the start of the first call to the start of the last */
+  /** ms from the start of the first call to the start of the last call */
   overMs: number
   /** ms of speech, after which the caller hangs up */
   speechMs: number
@@ -76,10 +76,7 @@ export function isOpen(listen: ListenRecord | undefined): boolean {
   return listen?.openedAtMs !== undefined && listen.closedAtMs === undefined
 }
 
-/**
- * Returns the listen in the first report: a `hook` report has the listen of the handler, a `listenEnded`
- * report that of the event.
- */
+/** Returns the listen in the first report: the handler's listen of a `hook`, or the event's of a `listenEnded`. */
 export function listenOf([hook]: Seen[] = []): Listen | undefined {
   return hook && 'listen' in hook.report ? hook.report.listen : undefined
 }

@@ -60,8 +60,8 @@ export async function build(
 }
 
 /**
- * Returns why a test is skipped, or false if the program is installed. In CI it is never skipped: without the program
- * it fails.
+ * Returns the reason why a test is skipped, or false if the program is installed. In CI a test is never
+ * skipped, so without the program it fails.
  */
 export function missing(program: string): string | false {
   const there =

@@ -10,8 +10,8 @@ import type { Test } from 'tap'
 const START_DEADLINE = 10_000
 
 /**
- * Returns why tests with Redis are skipped, or false if redis-server is installed. In CI they are never skipped:
- * without the server they fail.
+ * Returns the reason why tests with Redis are skipped, or false if redis-server is installed. In CI they are
+ * never skipped, so without the server the tests fail.
  */
 export function noRedis(): string | false {
   const missing = spawnSync('redis-server', ['--version']).error !== undefined

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { CALLS, killRecorders } from '../helpers/killRecorders.js'
 
-// test/soak/crash.test.ts does the same with more kills.
+// test/soak/crash.test.ts runs this test with more kills.
 const KILLS = 6
 
 t.test(

@@ -348,7 +348,7 @@ t.test('the next start completes the files of calls that were live when the serv
   t.same(recovered, [{ id: LISTEN.id, bytes: 30 * KIB + WAV_HEADER_BYTES, recovered: true }])
 })
 
-t.test('invalid options are refused with an error that names them', async (t) => {
+t.test('invalid options are refused with an error that names the options', async (t) => {
   const directory = await temporaryDirectory(t)
   const wrong: Array<[object, RegExp]> = [
     [{}, /recording: needs a `directory` to write to, or a `sink`/],

@@ -144,7 +144,7 @@ t.test('an encrypted recording writes no plain byte to the disk, and the key dec
   )
 })
 
-t.test('decrypting fails if a recording was altered or cut, or if the key is another one', async (t) => {
+t.test('decrypting fails if a recording was altered or cut, or if the key is wrong', async (t) => {
   const { recordings } = await build(t, { encryption: { key: () => KEY } })
   const recorder = recordings.start(streamOf())
   for (let at = 0; at < 5; at++) recorder.write(TONE, 0)
@@ -350,7 +350,7 @@ t.test('the WAV is kept if ffmpeg fails', async (t) => {
   ])
 })
 
-t.test('a sink gets a complete recording with its length, and the same again after a failure', async (t) => {
+t.test('a sink gets a complete recording and its length, and gets both again after a failure', async (t) => {
   const attempts: number[] = []
   const got: Buffer[] = []
   const { recordings, directory } = await build(t, {

@@ -121,7 +121,7 @@ t.test('the recording of a dead process is completed, whichever step it died in'
   }
 })
 
-t.test('if a dead process had completed a recording, it is reported without a repair', async (t) => {
+t.test('a recording that a dead process had completed is reported, and not repaired', async (t) => {
   const { recordings, directory } = await build(t)
   const recording = { id: 'file', state: 'saved', location: join(directory, 'call.wav') }
   await leave(directory, { final: wav(1600, AUDIO), sidecar: { ...LISTEN, recording } })
@@ -166,8 +166,8 @@ t.test(
       await leave(join(directory, owner), { part: wav(0, AUDIO) }, 'call', owner)
     }
     const dead = await beat(directory, DEAD, 1)
-    // Wrong file times must not matter: those of the dead instance are an hour ahead, those of the live
-    // instance are years behind.
+    // Wrong file times must not matter. The dead instance's times are an hour ahead, and the live instance's
+    // times are years behind.
     await utimes(dead, new Date(Date.now() + 3600_000), new Date(Date.now() + 3600_000))
     let beats = 0
     const alive = async (): Promise<void> => {
@@ -256,7 +256,7 @@ t.test('recovery does nothing without a directory', async (t) => {
 })
 
 t.test(
-  'if a file of an unfinished recording is a link, recovery does not follow the link, and logs it',
+  'if a file of an unfinished recording is a link, recovery logs the link and does not follow it',
   async (t) => {
     const outside = await temporaryDirectory(t)
     const victim = join(outside, 'victim')

@@ -91,7 +91,7 @@ t.test('a recording is spooled while S3 is unreachable, and sent when S3 is back
 })
 
 t.test(
-  'after S3 was killed during an upload, it gets the whole recording later, and keeps no parts',
+  'an S3 server that was killed during an upload gets the whole recording later, and keeps no parts',
   async (t) => {
     const server = await s3(t)
     await server.start(100)
@@ -149,7 +149,7 @@ t.test('a recording that the process could not send is sent after the next start
 })
 
 t.test(
-  'without a directory the audio is sent to S3 during the call, and a failure leaves no parts',
+  'without a directory the audio is sent to S3 during the call, and after a failure no parts of the upload remain',
   async (t) => {
     const server = await s3(t)
     await server.start()

@@ -12,7 +12,7 @@ const SOCKET = {
 }
 
 t.test(
-  'the second socket of a listen gets a second file, and the sidecar of the first file lists both',
+  'the second socket of a listen gets a second file, and the sidecar of the first file lists both files',
   async (t) => {
     const { recordings, directory } = await build(t, { fileName: () => 'call' })
     const first = recordings.start(streamOf())

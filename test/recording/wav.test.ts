@@ -143,7 +143,7 @@ t.test(
   }
 )
 
-t.test('a file can grow beyond 4 GiB while it is being written', async (t) => {
+t.test('a file can grow beyond 4 GiB during the call', async (t) => {
   const path = join(await temporaryDirectory(t), 'growing.wav')
   await writeFile(path, '')
   const wav = new RecordingFile(path, openSync(path, 'r+'), MONO)

@@ -48,7 +48,7 @@ t.test(
       return { asked, socket }
     }
 
-    t.test('the hook comes first', async (t) => {
+    t.test('the hook arrives before the close', async (t) => {
       const { asked, socket } = await streamed()
       const reply = asked.hook({ dial_call_duration: 1, digits: '#' })
       const asking = new Promise((resolve) => setImmediate(resolve))
@@ -62,7 +62,7 @@ t.test(
       })
     })
 
-    t.test('the close comes first', async (t) => {
+    t.test('the close arrives before the hook', async (t) => {
       const { asked, socket } = await streamed()
       const over = once(app.jambonz.calls.events, 'listenEnded')
       socket.close(1000)
@@ -70,13 +70,13 @@ t.test(
       t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), { ...COMPLETE, endReason: 'closed' })
     })
 
-    t.test('hook and close come at the same moment', async (t) => {
+    t.test('hook and close arrive at the same moment', async (t) => {
       const { asked, socket } = await streamed()
       socket.close(1000)
       t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), COMPLETE)
     })
 
-    t.test('hook and close of a hundred calls come at once, in any order', async (t) => {
+    t.test('hook and close of a hundred calls arrive at once, in any order', async (t) => {
       const calls = await Promise.all(Array.from({ length: 100 }, streamed))
       const replies = await Promise.all(
         calls.map(async ({ asked, socket }, index) => {
@@ -223,7 +223,7 @@ t.test('the handler for a hook of another verb gets the call and no listen', asy
   t.same(reply.json(), [{ verb: 'tag', data: { callSid: 'c1' } }])
 })
 
-t.test('a private key is stored nowhere, even if the hook reports it', async (t) => {
+t.test('a private key is stored nowhere, even if the hook reports the key', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/in', base)
   const socket = await asked.open()

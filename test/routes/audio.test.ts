@@ -208,7 +208,7 @@ t.test('the audio of a call is recorded, byte for byte', async (t) => {
   t.match(await app.jambonz.calls.get(asked.callSid), { listens: [listen] }, 'the store has the same listen')
 })
 
-t.test('if the first frame does not name the call, the path identifies it', async (t) => {
+t.test('if the first frame does not name the call, the path identifies the call', async (t) => {
   const directory = folder()
   const { app, base } = await voicemail(t, { recording: { directory } })
   const pcm = ramp(100)

@@ -89,7 +89,7 @@ t.test('a drain does not wait for a listen whose socket another instance has', a
   t.pass('the drain has resolved')
 })
 
-t.test('a second drain() makes the first one resolve at once', async (t) => {
+t.test('a second drain() makes the first drain() resolve at once', async (t) => {
   const { app, base, drain } = await twoListens(t)
   const asked = await askForListen(app, '/in', base)
   const first = drain()

@@ -227,7 +227,7 @@ t.test('a payload without a valid call_sid is refused with 400', async (t) => {
 })
 
 t.test(
-  'a webhook with method GET is served: its query names the call, or the call stays unnamed',
+  'a webhook with method GET is served; the query names the call, or the call stays unnamed',
   async (t) => {
     const app = await build(t, { recording: { directory: folder() } })
     const seen: unknown[] = []

@@ -525,31 +525,34 @@ t.test('warnings alone do not fail the command', async (t) => {
   t.match(out, /^ok: call [^]*warning: the server sent a message of the unknown type/m)
 })
 
-t.test('options set what the called party of a dial says, and when it answers and hangs up', async (t) => {
-  const app = await application(t, {
-    '/in': [{ verb: 'dial', target: [{ type: 'phone', number: '1' }], actionHook: '/done', timeout: 5 }],
-    '/done': []
-  })
-  const directory = t.testdir({ 'called.wav': wavOf(ramp(8_000, 9_000), 8_000) })
-  const [wav, heard] = [join(directory, 'called.wav'), join(directory, 'heard.wav')]
-  const dial = async (...options: string[]) => {
-    const { code, out } = await run([app.url('/in'), '--speed', 'max', '--silent', '--json', ...options])
-    return { code, story: JSON.parse(out), status: app.at('/done').at(-1)!.json.dial_call_status }
+t.test(
+  'options set what the called party of a dial says, and when this party answers and hangs up',
+  async (t) => {
+    const app = await application(t, {
+      '/in': [{ verb: 'dial', target: [{ type: 'phone', number: '1' }], actionHook: '/done', timeout: 5 }],
+      '/done': []
+    })
+    const directory = t.testdir({ 'called.wav': wavOf(ramp(8_000, 9_000), 8_000) })
+    const [wav, heard] = [join(directory, 'called.wav'), join(directory, 'heard.wav')]
+    const dial = async (...options: string[]) => {
+      const { code, out } = await run([app.url('/in'), '--speed', 'max', '--silent', '--json', ...options])
+      return { code, story: JSON.parse(out), status: app.at('/done').at(-1)!.json.dial_call_status }
+    }
+    const spoken = await dial('--called-audio', wav, '--called-hang-up-after', '4s', '--save-heard', heard)
+    t.match(spoken.story.legs, [{ status: 'completed', durationMs: 4_000 }])
+    t.ok(readFileSync(heard).includes(ramp(8_000, 9_000)))
+    const late = await dial('--called-silent', '--called-answer-after', '3s')
+    t.ok(late.story.legs[0].durationMs < 1_500, 'a silent called party hangs up after a second')
+    t.equal((await dial('--called-refuses', '486')).status, 'busy')
+    t.equal((await dial('--called-absent')).status, 'no-answer')
+    for (const wrong of [
+      ['--called-refuses', '200'],
+      ['--called-audio', 'missing.wav'],
+      ['--called-audio', wav, '--called-silent'],
+      ['--called-absent', '--called-refuses', '486'],
+      ['--platform', '10']
+    ]) {
+      t.equal((await run([app.url('/in'), ...wrong])).code, 2, wrong.join(' '))
+    }
   }
-  const spoken = await dial('--called-audio', wav, '--called-hang-up-after', '4s', '--save-heard', heard)
-  t.match(spoken.story.legs, [{ status: 'completed', durationMs: 4_000 }])
-  t.ok(readFileSync(heard).includes(ramp(8_000, 9_000)))
-  const late = await dial('--called-silent', '--called-answer-after', '3s')
-  t.ok(late.story.legs[0].durationMs < 1_500, 'a silent called party hangs up after a second')
-  t.equal((await dial('--called-refuses', '486')).status, 'busy')
-  t.equal((await dial('--called-absent')).status, 'no-answer')
-  for (const wrong of [
-    ['--called-refuses', '200'],
-    ['--called-audio', 'missing.wav'],
-    ['--called-audio', wav, '--called-silent'],
-    ['--called-absent', '--called-refuses', '486'],
-    ['--platform', '10']
-  ]) {
-    t.equal((await run([app.url('/in'), ...wrong])).code, 2, wrong.join(' '))
-  }
-})
+)

@@ -76,7 +76,7 @@ function timeOf(track: Track, pcm: Buffer): number {
 }
 
 t.test(
-  'the caller hears the audio that a fork streams; neither this fork nor an earlier one receives it',
+  'the caller hears the audio that a fork streams; this fork and earlier forks do not receive the audio',
   async (t) => {
     for (const mixType of ['stereo', 'mixed', 'mono']) {
       const { call } = await calling(t, [background({ mixType }), foreground({ ...streaming, mixType })], {

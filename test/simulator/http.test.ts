@@ -51,7 +51,7 @@ t.test("the webhook's payload has the call in snake_case, unchanged SIP headers,
 })
 
 t.test(
-  'the signature covers the sent bytes; that of a GET request covers a payload that is not sent',
+  'the signature of a POST covers the sent bytes; the signature of a GET covers a payload that is not sent',
   async (t) => {
     const app = await application(t, {
       '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
@@ -211,7 +211,7 @@ t.test('the call ends if the first webhook fails', async (t) => {
   }
 })
 
-t.test("the properties of each simulated verb are those of jambonz' own specifications", async (t) => {
+t.test("each simulated verb has the properties that jambonz' own specifications list", async (t) => {
   const { specs: published } = createRequire(import.meta.url)('@jambonz/verb-specifications') as {
     specs: Record<string, { properties: object; required?: string[] } | undefined>
   }

@@ -86,7 +86,7 @@ t.test('without audio, one mark is reported every 20 ms; the 31st waiting mark i
   t.equal(reports.length, 3)
 })
 
-t.test('a sample of -1 is taken for a mark while a mark waits; otherwise it is played', async (t) => {
+t.test('a sample of -1 is taken for a mark while a mark waits, and is played if no mark waits', async (t) => {
   const eaten = player()
   const pcm = ramp(1_600)
   pcm.writeInt16LE(-1, 100)

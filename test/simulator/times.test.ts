@@ -82,7 +82,7 @@ const between = (t: Test, value: number, low: number, high: number, what: string
   t.ok(value >= low && value <= high, `${what}: ${value} ms`)
 
 t.test(
-  'a file is heard 75 to 95 ms after playAudio, and playDone arrives 60 to 110 ms after its end',
+  'a file is heard 75 to 95 ms after playAudio, and playDone arrives 60 to 110 ms after the end of the file',
   async (t) => {
     const { story, arrived, done } = await timed(t, {}, (socket, { count }) => {
       if (count === 5) send(socket, play(SOUND, { id: 'a' }))

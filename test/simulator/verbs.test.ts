@@ -55,22 +55,25 @@ t.test(
   }
 )
 
-t.test('tag sets customer data for later requests and metadata, without changing its keys', async (t) => {
-  const app = await application(
-    t,
-    {
-      '/in': [
-        { verb: 'tag', data: { orderId: 7, note: 'it "is"' } },
-        { verb: 'listen', url: '/audio', actionHook: '/done', maxLength: 1 }
-      ],
-      '/done': []
-    },
-    () => {}
-  )
-  const story = await simulateCall({ url: app.url('/in'), patienceMs: Infinity })
-  t.match(app.at('/done')[0]!.json, { customerData: { orderId: 7, note: 'it "is"' } })
-  t.match(story.listens[0]!.metadata, { customerData: { orderId: 7, note: 'it "is"' } })
-})
+t.test(
+  'tag sets customer data for later requests and metadata, and the keys of the data are not changed',
+  async (t) => {
+    const app = await application(
+      t,
+      {
+        '/in': [
+          { verb: 'tag', data: { orderId: 7, note: 'it "is"' } },
+          { verb: 'listen', url: '/audio', actionHook: '/done', maxLength: 1 }
+        ],
+        '/done': []
+      },
+      () => {}
+    )
+    const story = await simulateCall({ url: app.url('/in'), patienceMs: Infinity })
+    t.match(app.at('/done')[0]!.json, { customerData: { orderId: 7, note: 'it "is"' } })
+    t.match(story.listens[0]!.metadata, { customerData: { orderId: 7, note: 'it "is"' } })
+  }
+)
 
 t.test(
   'redirect requests another webhook; a webhook on another host does not get the credentials',
@@ -518,7 +521,7 @@ t.test(
 )
 
 t.test(
-  'dial rings a second leg with its own callSid; its listen names this leg, with the called party right',
+  'dial rings a second leg with its own callSid; a nested listen names this leg, and has the called party right',
   async (t) => {
     const frames: Buffer[] = []
     const app = await application(
@@ -756,7 +759,7 @@ t.test(
 )
 
 t.test(
-  'a message "error" ends the listen without a duration; its socket stays open until the call ends',
+  'a message "error" ends the listen without a duration; the socket stays open until the call ends',
   async (t) => {
     const app = await application(
       t,

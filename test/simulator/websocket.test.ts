@@ -264,7 +264,7 @@ t.test('a server that does not select the subprotocol gets no messages', async (
 })
 
 t.test(
-  'a closed socket is opened again, and session:reconnect is sent first; all other messages wait for its ack',
+  'after a close, jambonz opens a new socket and sends session:reconnect; other messages wait for the ack',
   async (t) => {
     for (const close of [
       (socket: WebSocket) => socket.close(1012),

@@ -65,7 +65,7 @@ const hookOf = (app: Peer) => app.at('/done')[0]!.json
 
 t.jobs = 4
 
-t.test('the upgrade request equals that of the media server, byte for byte', async (t) => {
+t.test('the simulator and the media server send the same upgrade request, byte for byte', async (t) => {
   const { audio, call } = await listening(t, accepting)
   const story = await call()
   const { request } = audio.connections[0]!
@@ -374,7 +374,7 @@ t.test('the metadata can be missing, or arrive between frames of audio', async (
 })
 
 t.test(
-  'audio from before the connection arrives as one message; if it is 3 s, the first 16,008 samples are lost',
+  'audio from before the connection arrives as one message; of 3 s, the first 16,008 samples are lost',
   async (t) => {
     const speech = { pcm: ramp(29_000), sampleRate: 8_000 }
     const slow = await listening(t, accepting, {}, { faults: { slowUpgradeMs: 1_500 }, speech })
@@ -871,42 +871,45 @@ t.test('a fragmented message over 665,600 bytes is dropped; the next message is 
   )
 })
 
-t.test('wss and https work; a self-signed certificate is refused unless an option allows it', async (t) => {
-  for (const allowSelfSigned of [true, false]) {
-    const sockets = new WebSocketServer({ noServer: true })
-    const replies: Record<string, unknown> = {
-      '/in': [{ verb: 'listen', url: '/audio', finishOnKey: '#' }, { verb: 'hangup' }]
-    }
-    const app = createTlsServer(certificate, (request, response) => {
-      request.resume()
-      response
-        .writeHead(200, { 'content-type': 'application/json' })
-        .end(JSON.stringify(replies[request.url!]))
-    })
-    app.on('upgrade', (request, socket, head) =>
-      sockets.handleUpgrade(request, socket, head, () => {
-        t.match(request.headers.origin, /^https:\/\/(localhost|127\.0\.0\.1)$/)
+t.test(
+  'wss and https work; a self-signed certificate is refused unless an option allows such certificates',
+  async (t) => {
+    for (const allowSelfSigned of [true, false]) {
+      const sockets = new WebSocketServer({ noServer: true })
+      const replies: Record<string, unknown> = {
+        '/in': [{ verb: 'listen', url: '/audio', finishOnKey: '#' }, { verb: 'hangup' }]
+      }
+      const app = createTlsServer(certificate, (request, response) => {
+        request.resume()
+        response
+          .writeHead(200, { 'content-type': 'application/json' })
+          .end(JSON.stringify(replies[request.url!]))
       })
-    )
-    await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve))
-    t.teardown(() => app.close())
-    const { port } = app.address() as { port: number }
-    replies['/by-address'] = [
-      { verb: 'listen', url: `wss://127.0.0.1:${port}/audio`, finishOnKey: '#' },
-      { verb: 'hangup' }
-    ]
-    const byAddress = await simulateCall({ app, hook: '/by-address', allowSelfSigned, press: '#' })
-    t.equal(byAddress.errors.length, allowSelfSigned ? 0 : 1)
-    const story = await simulateCall({ url: `https://localhost:${port}/in`, allowSelfSigned, press: '#' })
-    if (!allowSelfSigned) t.match(story.errors[0], /self-signed certificate/)
-    else t.ok(story.errors.length === 0 && story.listens[0]!.sent.bytes > 0)
-    const inside = await simulateCall({ app, hook: '/in', publicUrl: 'https://localhost', press: '#' })
-    t.ok(
-      inside.errors.length === 0 && inside.listens[0]!.sent.bytes > 0,
-      'in process, the application is served without TLS'
-    )
+      app.on('upgrade', (request, socket, head) =>
+        sockets.handleUpgrade(request, socket, head, () => {
+          t.match(request.headers.origin, /^https:\/\/(localhost|127\.0\.0\.1)$/)
+        })
+      )
+      await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve))
+      t.teardown(() => app.close())
+      const { port } = app.address() as { port: number }
+      replies['/by-address'] = [
+        { verb: 'listen', url: `wss://127.0.0.1:${port}/audio`, finishOnKey: '#' },
+        { verb: 'hangup' }
+      ]
+      const byAddress = await simulateCall({ app, hook: '/by-address', allowSelfSigned, press: '#' })
+      t.equal(byAddress.errors.length, allowSelfSigned ? 0 : 1)
+      const story = await simulateCall({ url: `https://localhost:${port}/in`, allowSelfSigned, press: '#' })
+      if (!allowSelfSigned) t.match(story.errors[0], /self-signed certificate/)
+      else t.ok(story.errors.length === 0 && story.listens[0]!.sent.bytes > 0)
+      const inside = await simulateCall({ app, hook: '/in', publicUrl: 'https://localhost', press: '#' })
+      t.ok(
+        inside.errors.length === 0 && inside.listens[0]!.sent.bytes > 0,
+        'in process, the application is served without TLS'
+      )
+    }
   }
-})
+)
 
 t.test('after some failures, the listen continues without a socket until the caller ends it', async (t) => {
   for (const url of ['Ws://127.0.0.1/x', 'ws://127.0.0.1:99999/x']) {

@@ -80,7 +80,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(second.call.updatedAt >= second.call.createdAt)
   })
 
-  t.test('if many instances write a new call at once, only one of them creates it', async (t) => {
+  t.test('if many instances write a new call at once, only one instance creates the call', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     const results = await Promise.all(
@@ -218,7 +218,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('a snapshot of a call is deeply frozen, and later writes do not change it', async (t) => {
+  t.test('a snapshot of a call is deeply frozen, and later writes do not change the snapshot', async (t) => {
     const [a] = await open(t)
     const callSid = newSid()
     const metadata = { account: { id: 7 } }
@@ -266,7 +266,7 @@ export function storeContract(t: Test, open: OpenStores): void {
   })
 
   t.test(
-    'when a listen is reopened, waits for its segments resolve, and it can be claimed again',
+    'when a listen is reopened, waits for its segments resolve, and the listen can be claimed again',
     async (t) => {
       const [a, b] = await open(t)
       const callSid = newSid()

@@ -83,13 +83,13 @@ type Tap = typeof t
 
 t.test('each event changes the stage of a listen as the table in docs/listen-life.md says', async (t) => {
   const { logger } = keepingLogger()
-  t.test('in memory', async (t) => {
+  t.test('the memory store changes the stages as the table says', async (t) => {
     const store = memoryStore()
     await store.start({ callTtl: 60_000, instance: 'a', logger })
     t.teardown(() => store.close())
     await livesAsTheTableSays(t as unknown as Tap, store)
   })
-  t.test('in Redis', { skip: noRedis() }, async (t) => {
+  t.test('the Redis store changes the stages as the table says', { skip: noRedis() }, async (t) => {
     const { url } = await startRedis(t)
     const client = new Redis(url, { lazyConnect: true })
     const store = redisStore(client)

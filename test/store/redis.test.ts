@@ -70,17 +70,20 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended'
 }
 
-t.test('a client of another library, or an invalid option, is refused with its name', async (t) => {
-  t.throws(() => redisStore({} as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE', message: /new Redis/ })
-  t.throws(() => redisStore(undefined as unknown as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE' })
-  const client = new Redis({ lazyConnect: true })
-  for (const options of [{ timeout: 0 }, { heartbeat: -1 }, { maxLocalCalls: Number.NaN }]) {
-    t.throws(() => redisStore(client, options), {
-      code: 'FST_JAMBONZ_REDIS_STORE',
-      message: new RegExp(Object.keys(options)[0]!)
-    })
+t.test(
+  'a client of another library, or an invalid option, is refused with an error that names it',
+  async (t) => {
+    t.throws(() => redisStore({} as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE', message: /new Redis/ })
+    t.throws(() => redisStore(undefined as unknown as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE' })
+    const client = new Redis({ lazyConnect: true })
+    for (const options of [{ timeout: 0 }, { heartbeat: -1 }, { maxLocalCalls: Number.NaN }]) {
+      t.throws(() => redisStore(client, options), {
+        code: 'FST_JAMBONZ_REDIS_STORE',
+        message: new RegExp(Object.keys(options)[0]!)
+      })
+    }
   }
-})
+)
 
 t.test(
   'the clock of Redis is estimated from its replies, as exactly as the fastest round trip allows',
@@ -334,7 +337,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 
   t.test(
-    'each listen of an instance killed -9 is soon declared lost, once, and waits for it resolve',
+    'each listen of an instance killed -9 is soon declared lost, once, and waits for the listen resolve',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -384,7 +387,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
   )
 
   t.test(
-    'if an instance dies while Redis is unreachable, it is declared dead later',
+    'an instance that dies while Redis is unreachable is declared dead later',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -509,7 +512,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
   )
 
   t.test(
-    'when another instance ends a listen, it is removed from the set of held listens',
+    'a listen that another instance ends is removed from the set of held listens',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)

@@ -210,7 +210,7 @@ t.test('a failure is recorded on the span in which it happened', async (t) => {
   })
 })
 
-t.test("a listen's span records its failure", async (t) => {
+t.test("a listen's span records the failure of the listen", async (t) => {
   const sink = () =>
     new Writable({
       write(_chunk, _encoding, done) {
@@ -296,7 +296,7 @@ t.test('the spans of a request belong to a trace', async (t) => {
   })
 
   t.test(
-    'if jambonz does not sample a request, no spans are recorded for it, its listen and its handler',
+    'if jambonz does not sample a request, no spans of the request, the handler and the listen are recorded',
     async (t) => {
       await post({ b3: `${TRACE}-${SPAN}-0` })
       await post({ b3: '0' })

@@ -235,8 +235,8 @@ export const LISTEN_ROWS: ListenRow[] = [
   },
 
   // playBeep
-  { says: 'playBeep: true', listen: { playBeep: true }, sends: { playBeep: true } },
-  { says: 'playBeep: false', listen: { playBeep: false }, sends: { playBeep: false } },
+  { says: 'playBeep: true is sent', listen: { playBeep: true }, sends: { playBeep: true } },
+  { says: 'playBeep: false is sent', listen: { playBeep: false }, sends: { playBeep: false } },
   {
     says: 'playBeep: a text is refused',
     listen: { playBeep: 'true' },
@@ -245,7 +245,7 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // sampleRate: allowable values 8000, 16000, 24000, 48000, or 64000
   ...([8_000, 16_000, 24_000, 48_000, 64_000] as const).map((sampleRate) => ({
-    says: `sampleRate: ${sampleRate} Hz`,
+    says: `sampleRate: ${sampleRate} Hz is accepted`,
     listen: { sampleRate },
     sends: { sampleRate },
     expects: { sampleRate, bidirectional: { mode: 'file' as const, sampleRate } }
@@ -386,9 +386,9 @@ export const LISTEN_ROWS: ListenRow[] = [
   },
 
   // Options that jambonz accepts but does not document
-  { says: 'passDtmf', listen: { passDtmf: true }, sends: { passDtmf: true } },
-  { says: 'earlyMedia', listen: { earlyMedia: true }, sends: { earlyMedia: true } },
-  { says: 'channel', listen: { channel: 2 }, sends: { channel: 2 } },
+  { says: 'passDtmf: is sent', listen: { passDtmf: true }, sends: { passDtmf: true } },
+  { says: 'earlyMedia: is sent', listen: { earlyMedia: true }, sends: { earlyMedia: true } },
+  { says: 'channel: 2 is sent', listen: { channel: 2 }, sends: { channel: 2 } },
   { says: 'channel: 3 is refused', listen: { channel: 3 }, refused: /channel is 3: use one of 1, 2/ },
   {
     says: "id: the application's id is sent, and the Listen keeps the plugin's id",
@@ -404,25 +404,25 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // bidirectionalAudio: audio from the server to the caller
   {
-    says: 'bidirectionalAudio: enabled',
+    says: 'bidirectionalAudio: enabled lets the application play files',
     listen: { bidirectionalAudio: { enabled: true } },
     sends: { bidirectionalAudio: { enabled: true } },
     expects: { bidirectional: { mode: 'file', sampleRate: 8_000 } }
   },
   {
-    says: 'bidirectionalAudio: not enabled',
+    says: 'bidirectionalAudio: without enabled, the application can play nothing',
     listen: { bidirectionalAudio: { enabled: false } },
     sends: { bidirectionalAudio: { enabled: false } },
     expects: { bidirectional: { mode: 'off', sampleRate: 8_000 } }
   },
   {
-    says: 'disableBidirectionalAudio',
+    says: 'disableBidirectionalAudio: the application can play nothing',
     listen: { disableBidirectionalAudio: true },
     sends: { disableBidirectionalAudio: true },
     expects: { bidirectional: { mode: 'off', sampleRate: 8_000 } }
   },
   {
-    says: "bidirectionalAudio: streaming without a rate gets the verb's rate, because it would be mute",
+    says: "bidirectionalAudio: streaming without a rate would be mute, so it gets the verb's rate",
     listen: { sampleRate: 16_000, bidirectionalAudio: { streaming: true } },
     sends: { bidirectionalAudio: { streaming: true, sampleRate: 16_000 } },
     expects: { bidirectional: { mode: 'streaming', sampleRate: 16_000 } }

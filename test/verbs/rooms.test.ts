@@ -74,7 +74,7 @@ for (const verb of ['room', 'conference'] as const) {
 }
 
 t.test(
-  "if a connection breaks before its socket opens, the listen ends, except for the room's first member",
+  "if a member's connection breaks before the socket opens, the listen ends, except for the first member",
   async (t) => {
     const store = memoryStore()
     const app = await build(t, { platform: '11', store })

@@ -13,7 +13,7 @@ const RANGE = 54
 /** ms in which the meter falls from maximum to zero */
 const FALL = 1_500
 
-/** Returns a value for drawing: small samples are raised, so that quiet speech is visible. */
+/** Returns the height to draw for a sample. Small samples are raised, so that quiet speech is visible. */
 const lifted = (byte) => Math.sign(byte) * Math.abs(byte / 128) ** 0.62
 
 /**

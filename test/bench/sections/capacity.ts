@@ -11,7 +11,7 @@ const GENERATOR_LATE = 100
 const FIRST = 400
 const MOST = 4_000
 const PRECISION = 50
-/** ms before a measurement: at half of that, the engine still compiles hot code */
+/** ms before a measurement; with half of this time, the engine still compiles code during the measurement */
 const WARM_UP = 8_000
 
 interface Capacity {

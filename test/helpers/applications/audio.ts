@@ -1,6 +1,6 @@
 import { hangup, oneListen, outcomeOf, recording, silent, type Application } from './kit.js'
 
-/** The applications that the tests in test/audio test. */
+/** The applications of the tests in test/audio. */
 export const AUDIO: Application[] = [
   {
     title: 'a streaming agent with an audio route of its own',

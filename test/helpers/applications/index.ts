@@ -9,7 +9,7 @@ export { outcomeOf, type Application } from './kit.js'
 
 /** Applications on the Fastify hosts of test/hosts. Each receives the same call. */
 const HOSTED: Application[] = HOSTS.map(({ name, build: buildHost }) => ({
-  title: `beside ${name}`,
+  title: `an application on a host with ${name}`,
   from: 'test/hosts/hosts.test.ts',
   options: recording,
   routes: (scope, seen) => {

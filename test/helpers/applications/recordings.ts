@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import { folder } from '../build.js'
 import { VOICEMAIL, hangup, oneListen, recording, type Application } from './kit.js'
 
-/** The applications that the tests in test/recording test. */
+/** The applications of the tests in test/recording. */
 export const RECORDING: Application[] = [
   {
     title: 'a voicemail that ends with a key',

@@ -2,7 +2,7 @@ import { WebhookResponse } from '@jambonz/sdk/webhook'
 import type { Call } from '../../../lib/index.js'
 import { hangup, oneListen, outcomeOf, recording, type Application } from './kit.js'
 
-/** The applications that the tests in test/routes test. */
+/** The applications of the tests in test/routes. */
 export const ROUTES: Application[] = [
   {
     title: 'prefix, parameters and a query; a redirect; a gather; two listens in a row',
@@ -176,7 +176,7 @@ export const ROUTES: Application[] = [
     }
   },
   {
-    title: 'two listens in a row, the second in the answer to the hook of the first',
+    title: 'two listens in a row; the answer to the first hook contains the second listen',
     from: 'test/routes/draining.test.ts',
     options: recording,
     routes: (app, seen) => {
