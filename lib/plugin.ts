@@ -127,7 +127,7 @@ const views = new WeakMap<FastifyInstance, { runtime: Runtime; jambonz: Jambonz 
 
 /**
  * Gives the scope, and the scopes inside it, `fastify.jambonz` and the properties of requests. A registration
- * in a scope hides the registration of an outer scope, but uses its decorators.
+ * in an inner scope hides the registration of the outer scope, but uses the decorators of the outer scope.
  */
 function decorate(fastify: FastifyInstance, runtime: Runtime): void {
   const isInner = runtimeOf(fastify) !== undefined

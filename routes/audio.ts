@@ -54,7 +54,10 @@ export function registerAudio(
   instance.register(async (scope) => {
     const tokens = new WeakMap<FastifyRequest, SocketToken>()
 
-    /** Returns true if the path names a listen. Adds its ids to the log, also for a socket that is refused later. */
+    /**
+     * Returns true if the path names a listen. Adds the ids of call and listen to the log, also for a refused
+     * socket.
+     */
     function isNamed(request: FastifyRequest, reply: FastifyReply, given?: Credentials): boolean {
       const token = readSocketToken(options.secret, route.path, tokenOf(request) ?? '', given)
       if (token === undefined) return false

@@ -88,8 +88,8 @@ function verbContext(
 }
 
 /**
- * The signed requests that were repeated after their listens had begun. They are counted, since somebody else
- * may have sent a request again while its signature is valid, which is for minutes.
+ * The signed requests that were repeated after their listens had begun. They are counted, since a signature
+ * is valid for minutes, and somebody else may send the request again meanwhile.
  */
 export class Replays {
   readonly #first = new Map<string, number>()

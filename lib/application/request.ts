@@ -126,7 +126,7 @@ type Connected = Partial<Pick<Socket, 'remoteAddress' | 'remotePort'>> & { encry
  * the websocket. Bytes that are written to it go nowhere, so that no hook can break the websocket.
  */
 export class MessageConnection extends Socket {
-  // When the websocket closes, its socket loses the addresses, so they are copied.
+  // When the websocket closes, its TCP socket loses these addresses, so they are copied.
   override readonly remoteAddress: string | undefined
   override readonly remotePort: number | undefined
   readonly encrypted: boolean

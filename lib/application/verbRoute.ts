@@ -301,7 +301,7 @@ function noText(result: unknown, reply: FastifyReply): unknown {
   return result
 }
 
-/** bytes of a request, at most. A limit that the application sets for its own routes does not apply. */
+/** Maximum bytes of a request. A limit that the application sets for its own routes does not apply. */
 const BODY_LIMIT = 1024 * 1024
 
 type Checked = Pick<RouteOptions, 'schema' | 'validatorCompiler' | 'serializerCompiler' | 'bodyLimit'>

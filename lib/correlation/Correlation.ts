@@ -193,7 +193,7 @@ export class Correlation {
     await this.store.write(callSid, [life.releasePart(id, this.deps.instance)])
   }
 
-  /** Writes that this closing instance refused a listen's socket, for which the hook's answer then asks again. */
+  /** Writes that this closing instance refused a listen's socket, so that the hook's answer asks for a new socket. */
   async refused(listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
     if (callSid !== undefined) await this.store.write(callSid, [life.refusePart(listenId)])
@@ -314,7 +314,7 @@ export class Correlation {
     return ended
   }
 
-  /** Ends a listen whose instance died, or watches it if that instance only watched it. Emits `listenEnded` once. */
+  /** Ends a listen that a dead instance held, or watches a listen that it only watched. Emits `listenEnded` once. */
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
     const lost = await this.store.write(callSid, [life.losePart(listenId, instance)])
     if (!lost.applied[0]) return watchInPlaceOf(this, instance, listenIn(lost.call, listenId))

@@ -114,7 +114,7 @@ async function settledListen(
   if (callSid === undefined || (before === undefined && storeIsUp)) return undefined
   readToEnd(correlation, listenId)
   // While the store is away, an unknown listen may be on another instance, which writes it when the store
-  // returns. The hook therefore waits for it.
+  // returns. The hook therefore waits for this write.
   const waited = await correlation.store.waitFor(
     callSid,
     listenId,

@@ -44,9 +44,9 @@ export async function recorded(
 }
 
 /**
- * Counts the recovered audio of a lost listen, which the dead instance did not count. This function runs when
- * the listen is declared lost, and when its recording is repaired, since only the later run knows both facts.
- * Resolves to the call with the counted audio.
+ * Counts the recovered audio of a lost listen, which the dead instance did not count. Called when the listen
+ * is declared lost, and again when its recording is repaired, in either order. The later of these calls does
+ * the counting. Resolves to the call with the counted audio.
  */
 export async function countRecovered(
   store: CallStore,

@@ -180,7 +180,7 @@ export class LiveListen {
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
     }
     live.know(Object.freeze({ ...listen, ...started, state: 'streaming', connected: true, instance }))
-    // True if the store does not know the call, as after a restart of the store, so that the metadata describes it.
+    // True if the store does not know the call, as after a restart of the store. The metadata then describes the call.
     const isNews = leg === listen.callSid && stream.call.callStatus === undefined
     this.#enqueue(() => correlation.streaming(listen, started, isNews ? metadata : undefined)).then(
       (known) => {

@@ -95,7 +95,7 @@ export class LiveListens {
     const { slowReason } = listen.live
     if (slowReason !== undefined) this.#countReadByWs(slowReason)
     listen.over.finally(() => this.#listens.delete(listen))
-    // Here the socket was allowed before the drain began, and opened after it.
+    // This socket was allowed before the drain began, but has opened only now, during the drain.
     if (this.#handingOver) this.#handOverLate(listen)
     else if (this.#ending) listen.stop()
   }
@@ -140,8 +140,8 @@ export class LiveListens {
   }
 
   /**
-   * Resolves when no stream is live, no socket is expected, and the hooks of ended streams are answered, as their
-   * answers may ask for further listens; or after `timeoutMs`.
+   * Resolves when no stream is live, no socket is expected, and the hooks of ended streams are answered, as
+   * their answers may ask for further listens. Resolves after `timeoutMs` at the latest.
    */
   async #lastCalls({ timeoutMs, hookPatience, answered }: DrainOptions): Promise<void> {
     const deadline = performance.now() + timeoutMs
@@ -195,7 +195,7 @@ export class LiveListens {
 
 /** ms after the answer in which jambonz opens the socket of a listen, if no other verb runs before it for long */
 const EXPECTED_WITHIN = 15_000
-/** ms between two searches whether the call of an expected listen has ended */
+/** ms between two checks whether the call of an expected listen has ended */
 const LOOK_AGAIN = 250
 /**
  * Minimum ms between two removals of old listens. A Map looks for its oldest entry from the beginning, and
@@ -204,7 +204,7 @@ const LOOK_AGAIN = 250
  */
 const FORGET_EVERY = 1_000
 
-/** The listens that this instance answered in the last minutes and whose sockets it has not got. */
+/** The listens that this instance answered in the last minutes and whose sockets have not come to it. */
 export class ExpectedListens {
   /** the time at which each listen was answered, ms of performance.now(), by listen id; the oldest first */
   readonly #answeredAt = new Map<string, number>()

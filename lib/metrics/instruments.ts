@@ -28,7 +28,7 @@ export class Counter implements Instrument {
     for (const values of combinations(Object.values(definition.labels))) this.#sample(values)
   }
 
-  /** Adds `amount` to a sample. `values`: the values of its labels, in their order. */
+  /** Adds `amount` to a sample. `values`: the values of the labels, in the order of the labels. */
   add(amount: number, ...values: string[]): void {
     this.#sample(values).value += amount
   }

@@ -166,7 +166,8 @@ export function foundPart(id: string, instance: string, fields: Fields): WritePa
 }
 
 /**
- * Returns the write that ends a listen whose first or next socket will not come. The listen is given as it was read.
+ * Returns the write that ends a listen whose first or next socket will not come, if no socket has come since it was
+ * read.
  */
 export function neverCamePart({ id, instance, segments }: StoredListen): WritePart {
   return {
@@ -249,9 +250,9 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
 }
 
 /**
- * Returns the write of the key of an actionHook. It applies only once the instance with the socket has ended the
- * listen, and not during a pause, since earlier the store may not know of a pause yet. It never applies to a lost
- * listen.
+ * Returns the write of the key that an actionHook reports. The store drops the key while the listen is open,
+ * because it may not know yet that a pause has begun. It also drops a key pressed in a pause, and the key of
+ * a lost listen.
  */
 export function keyPart(id: string, digits: string): WritePart {
   return {

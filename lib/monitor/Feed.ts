@@ -277,7 +277,7 @@ export class Meter {
     }
   }
 
-  // Runs for every frame.
+  // Measures one frame. Runs for every frame, so it must be cheap.
   readonly #hear = (frame: Buffer): void => {
     const { channels } = this.#stream
     const { heard } = liveOf(this.#stream)

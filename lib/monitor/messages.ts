@@ -44,10 +44,7 @@ export interface StreamLevels {
   isSpokenTo: boolean
   /** ms of all gaps so far: parts of the call without audio */
   gapMs: number
-  /**
-   * lowest and highest sample of each channel since the last message, -128 to 127. The channels are those of the
-   * recording.
-   */
+  /** lowest and highest sample of each channel of the recording since the last message, -128 to 127 */
   peaks: Array<[low: number, high: number]>
 }
 

@@ -198,7 +198,10 @@ export class RecordingFile {
     fdatasync(this.#fd, done)
   }
 
-  /** Fails with ENOENT if the file was removed from its directory. The system deletes such a file once it is closed. */
+  /**
+   * Checks that the file is still in its directory. If not, fails with ENOENT, since the system deletes such
+   * a file once it is closed.
+   */
   look(done: Done): void {
     fstat(this.#fd, (error, file) => {
       done(

@@ -80,13 +80,13 @@ export class Retention {
   }
 
   /**
-   * Deletes the files of a recording. Resolves to false if the recording is still to be sent, or if they are
-   * no recording.
+   * Deletes the files of a recording. Resolves to false if the recording is still to be sent, or if the files
+   * are no recording.
    */
   async #delete({ base, files }: Kept): Promise<boolean> {
     const sidecar = await readSidecar(`${base}.json`)
     if (sidecar === undefined || sidecar.recording.state === 'spooled') return false
-    // The sidecar is deleted last, since the audio is found by it.
+    // The sidecar is deleted last, since a later search finds the audio only through the sidecar.
     for (const file of files.sort((one, other) => Number(SIDECAR.test(one)) - Number(SIDECAR.test(other)))) {
       await remove(file)
     }

@@ -272,8 +272,8 @@ class Patience {
   }
 
   /**
-   * Resolves as `operation` does. Rejects when `operation` takes too long or the server closes, even if it
-   * never settles.
+   * Resolves as `operation` does. Rejects when `operation` takes too long or the server closes, even if
+   * `operation` never settles.
    */
   async until<T>(operation: Promise<T>): Promise<T> {
     this.#timer.refresh()

@@ -102,8 +102,8 @@ export function checkFfmpeg(ffmpeg: string, format: Format): void {
 }
 
 /**
- * Compresses the complete recording `from` to `to`, in a separate process with the lowest priority. Rejects with
- * FST_JAMBONZ_RECORDING_FFMPEG; then `to` does not exist.
+ * Compresses the complete recording `from` to `to`, in a separate process with the lowest priority. Rejects
+ * with FST_JAMBONZ_RECORDING_FFMPEG; in this case, `to` does not exist.
  */
 export async function compress(from: string, to: string, compression: Compression): Promise<void> {
   const { ffmpeg, format, encryption, signal } = compression

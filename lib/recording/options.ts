@@ -18,7 +18,10 @@ const fn = <T>(description: string, unset?: string) =>
     Type.Function([Type.Unknown()], Type.Unknown(), { description, ...(unset !== undefined && { unset }) })
   )
 
-/** Returns the name of a recording: a path below `directory`. Unsafe characters in it are replaced with `_`. */
+/**
+ * Returns the name of a recording, which is a path below `directory`. Unsafe characters in the name are
+ * replaced with `_`.
+ */
 export type FileName = (stream: RecordedStream) => string
 
 /** The formats of a finished recording. */

@@ -20,7 +20,7 @@ const BITS = 16
 export interface RepairedAudio {
   /** bytes of the file */
   bytes: number
-  /** bytes of samples in it */
+  /** bytes of samples in the file */
   dataBytes: number
   levels: Levels
 }

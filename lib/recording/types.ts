@@ -99,8 +99,8 @@ export interface Output {
    */
   follow(listen: Listen, recording: FinishedRecording): Promise<FinishedRecording>
   /**
-   * Saves the audio of a failed recording, if possible. `idle` resolves when the last operation has ended; if the disk
-   * hangs, it never resolves.
+   * Saves the audio of a failed recording, if possible. `idle` resolves when the last operation has ended. If
+   * the disk hangs, `idle` never resolves.
    */
   salvage(
     listen: Listen,

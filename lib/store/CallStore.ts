@@ -105,7 +105,7 @@ export interface CallStore {
   close(): Promise<void>
 }
 
-// Two conditions that decide how long a store keeps a call.
+// A store keeps a call longer if one of the next two functions returns true.
 
 /**
  * Returns true if a listen of the call streams. The store keeps such a call, although audio writes nothing to

@@ -29,8 +29,7 @@ export class OpenTelemetry implements Tracing {
     const { SpanKind, context } = this.#api
     const [active, remote] = [this.#active(), this.#remote(options.b3)]
     // If an HTTP instrumentation has begun a span for the request, this span becomes the parent, since a
-    // request has one trace. If it is not the trace of jambonz, the new span gets a link to the trace of
-    // jambonz.
+    // request has one trace. If jambonz has begun another trace, the new span gets a link to jambonz' trace.
     return active
       ? this.#begin(name, options, { kind: SpanKind.INTERNAL, parent: context.active(), linked: remote })
       : this.#begin(name, options, { kind: SpanKind.SERVER, parent: this.#after(remote), linked: undefined })

@@ -64,7 +64,7 @@ const DEFAULT_SAMPLE_RATE = 8_000
 export interface ListenRequest {
   /** from ListenOptions or ConfigListen, checked against its schema */
   data: ListenOptions & ConfigListen
-  /** its place, as in `[1] dial.listen` */
+  /** place of the listen in the answer, as in `[1] dial.listen` */
   at: string
   nested: Listen['nested']
   ordinal: number

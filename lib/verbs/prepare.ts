@@ -89,8 +89,8 @@ const FOREGROUND_ONLY = Object.keys(ListenOptionsSchema.properties).filter(
 
 /**
  * Checks every verb of a handler's result, completes every listen, and returns the verbs for jambonz. Does
- * not change the handler's objects. Throws FST_JAMBONZ_VERB_INVALID, which names verb, property and value;
- * FST_JAMBONZ_CREDENTIALS; FST_JAMBONZ_AUDIO_ROUTE.
+ * not change the handler's objects. Throws FST_JAMBONZ_VERB_INVALID (with verb, property and value),
+ * FST_JAMBONZ_CREDENTIALS or FST_JAMBONZ_AUDIO_ROUTE.
  */
 export function prepareVerbs(result: HandlerResult, context: VerbContext): PreparedVerbs {
   const answer = new Answer(context)

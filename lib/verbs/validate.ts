@@ -111,7 +111,7 @@ function expectation(error: ErrorObject, rules: readonly ErrorObject[]): string 
   return `${error.message}${description === undefined ? '' : ` (${description})`}`
 }
 
-/** characters of a value that an error shows */
+/** maximum characters of a value that an error shows */
 export const MAX_SHOWN = 80
 
 /** Returns a JSON value for an error message: short, and without credentials. `path`: its place, with slashes. */
@@ -125,8 +125,8 @@ export function shown(path: string, value: unknown): string {
 
 /**
  * Maximum characters of a listen's url. The media server splits the url with a recursive regular expression
- * and crashes at about 700 characters (mod_audio_fork). They include the host and base path that jambonz puts
- * before a relative url.
+ * and crashes at about 700 characters (mod_audio_fork), which include the host and base path that jambonz
+ * puts before a relative url.
  */
 export const MAX_URL_LENGTH = 400
 
@@ -156,8 +156,8 @@ function urlProblem(url: string): string | undefined {
 export const LISTEN_METADATA_KEY = 'jambonzListenId'
 
 /**
- * Bytes of JSON that a verb's own metadata may have. The media server cuts the frame at 8192 bytes (mod_audio_fork),
- * which also hold jambonz' call attributes, SIP headers and `customerData`.
+ * Maximum bytes of JSON that a verb's own metadata may have. The media server cuts the frame at 8192 bytes
+ * (mod_audio_fork), which also hold jambonz' call attributes, SIP headers and `customerData`.
  */
 export const MAX_METADATA_BYTES = 4_096
 
@@ -237,8 +237,8 @@ export function checkBidirectional(
 }
 
 /**
- * Bytes of username and password together, in UTF-8, that jambonz can send on a websocket. With 90 bytes the password
- * lacks its last byte, with more there is no Authorization header (mod_audio_fork).
+ * Maximum bytes of username and password together, in UTF-8, that jambonz can send on a websocket. With 90
+ * bytes the password lacks its last byte, with more there is no Authorization header (mod_audio_fork).
  */
 export const MAX_CREDENTIALS_BYTES = 89
 

@@ -24,7 +24,8 @@ const OF_UPGRADE =
   /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|accept-encoding|te|expect|range|if-.*|b3)$/
 
 /**
- * The answer to one message. It is sent once: as an ack, or as a command if the ack had to be sent before the answer.
+ * The answer to one message. It is sent once, as an ack, or as a command if the ack had to be sent before the
+ * answer.
  */
 export interface PendingAnswer {
   /**
@@ -40,7 +41,7 @@ export interface PendingAnswer {
   verbs?: string
 }
 
-/** An application websocket, on which jambonz sends the requests of one call and receives their acks. */
+/** An application websocket, on which jambonz sends the requests of one call, and we send the acks. */
 export class ApplicationSocket {
   readonly request: FastifyRequest
   /** undefined until the first message */
@@ -84,7 +85,7 @@ export class ApplicationSocket {
     return this.#socket.readyState === this.#socket.OPEN
   }
 
-  /** Sends a text. Resolves when it has left this process; rejects if the socket has closed. */
+  /** Sends a text. Resolves when the text has left this process; rejects if the socket has closed. */
   send(text: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#socket.send(text, (err) => (err ? reject(err) : resolve()))

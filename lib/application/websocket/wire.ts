@@ -23,8 +23,8 @@ export const DEADLINES = {
   /** for an ack, for which jambonz waits 5 s */
   ack: 4_500,
   /**
-   * for the answer of a handler, as long as jambonz waits over HTTP; after this time the fallback verbs, if
-   * any, are sent and the answer is dropped
+   * for the answer of a handler; jambonz waits as long over HTTP. After this time, the fallback verbs are
+   * sent, if there are any, and the answer is dropped.
    */
   answer: 10_000
 }
@@ -62,7 +62,7 @@ export interface SocketMessage {
   b3: string | undefined
 }
 
-/** A command, us -> jambonz. jambonz does not answer it. */
+/** A command, us -> jambonz. jambonz does not answer commands. */
 export interface SocketCommand {
   command: string
   data?: unknown
@@ -113,8 +113,8 @@ export function commandOf({ command, data, queue, toolCallId }: SocketCommand): 
 
 /**
  * Returns the commands that run these verbs, each within MAX_MESSAGE_BYTES. The verbs of the first command
- * replace the present verbs of the call, or with `queue` run after these. The verbs of the other commands
- * always run after the others. Returns undefined if a single verb is too long.
+ * replace the present verbs of the call, or run after the present verbs if `queue` is true. The verbs of each
+ * further command run after the verbs of the command before. Returns undefined if a single verb is too long.
  */
 export function redirectsOf(verbs: readonly unknown[], queue: boolean): string[] | undefined {
   const whole = commandOf({ command: 'redirect', data: verbs, queue })

@@ -78,7 +78,7 @@ export class AudioFile {
   }
 }
 
-/** Encodes bytes that come in pieces as base64. */
+/** Encodes bytes as base64, piece by piece. */
 class Base64Writer {
   readonly #written: Buffer[] = []
   #rest: Buffer = Buffer.alloc(0)

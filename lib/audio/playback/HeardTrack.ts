@@ -84,7 +84,7 @@ interface Sync {
  *     #audioMs   |startMs      |+20          |+40      |+40  caller's audio that has arrived; labels get this time
  */
 export class HeardTrack implements AudioSink {
-  /** The audio heard in this frame, at the listen's rate; undefined if there is none, or the frame includes it. */
+  /** The audio heard in this frame, at the listen's rate; undefined if none was heard, or the frame has it already. */
   current: Int16Array | undefined
   readonly #options: HeardTrackOptions
   readonly #tick: number
@@ -106,9 +106,9 @@ export class HeardTrack implements AudioSink {
   readonly #startMs: number
   #clockMs = 0
   #audioMs: number
-  // The least difference between the clock and #clockMs, in this half of the window.
+  // ms, the least delay of the clock behind #clockMs in this half of the window.
   #delay = Infinity
-  // The least difference in the previous half of the window.
+  // ms, the least delay in the previous half of the window.
   #delayBefore: number
   #halfEndsAt = performance.now() + CLOCK_WINDOW / 2
 

@@ -264,7 +264,7 @@ export class Clearing {
  */
 export class MarkSamples {
   #avoided = false
-  // Time until which audio with such samples may be playing, ms on the clock.
+  // Time until which audio with samples that jambonz takes for marks may be playing, ms on the clock.
   #playedUntil = -Infinity
 
   /** Begins to replace samples that jambonz would take for a mark. */
@@ -282,7 +282,7 @@ export class MarkSamples {
     if (!this.#avoided && samples.includes(MARK_SAMPLE)) this.#playedUntil = playedUntil + PLAYOUT_MARGIN
   }
 
-  /** Returns true while audio with such samples may be playing. */
+  /** Returns true while audio with samples that jambonz takes for marks may be playing. */
   mayPlay(now: number): boolean {
     return now < this.#playedUntil
   }

@@ -224,8 +224,8 @@ export class Playback {
   #stream(): StreamingPlayback {
     if (this.#streaming !== undefined) return this.#streaming
     const { socket, listen, backlog, onMark } = this.#deps
-    // The track begins here, so the sinks first get the frames that have arrived before it. From now on messages are
-    // read at once, not in batches, because the times of jambonz' reports matter.
+    // The track begins here, so the sinks first get the frames that arrived before this moment. From now on,
+    // messages are read at once, not in batches, because the times of jambonz' reports matter.
     socket.readNow()
     socket.want('atOnce', true)
     this.track = new HeardTrack({

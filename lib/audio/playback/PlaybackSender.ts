@@ -42,7 +42,10 @@ export class PlaybackSender {
     this.#onRoom = onRoom
   }
 
-  /** true while too many bytes wait in the process, so that the next audio blocks the sender */
+  /**
+   * true while too many bytes wait in the process. The next `send()` then sets `blocked` until they have
+   * left.
+   */
   get isFull(): boolean {
     return this.#options.socket.unsent >= MAX_UNSENT
   }

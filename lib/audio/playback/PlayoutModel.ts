@@ -1,8 +1,8 @@
 import { FRAME_MS } from '../../pcm/samples.js'
 
 /**
- * ms of audio that jambonz collects before it begins to play: 1,280 samples of a call at 8 kHz. Source of both numbers:
- * mod_audio_fork (lws_glue.cpp).
+ * ms of audio that jambonz collects before it begins to play: 1,280 samples of a call at 8 kHz. Source of
+ * this number and of LOT_MS: mod_audio_fork (lws_glue.cpp).
  */
 const PREBUFFER_MS = 160
 /** ms of audio in one lot. After the prebuffer, jambonz passes audio on to the caller in lots of 640 samples. */

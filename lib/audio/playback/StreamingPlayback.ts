@@ -231,7 +231,7 @@ export class StreamingPlayback {
     })
   }
 
-  // Answers dropped actions in the next turn. An application may clear in each answer without blocking the calls.
+  // Drops actions in the next turn. So an application that clears in each callback does not block the calls.
   #dropLater(dropped: Placement[]): void {
     this.#dropping = true
     setImmediate(() => {
@@ -269,7 +269,7 @@ export class StreamingPlayback {
     else if (this.#endedAt === undefined) startTicking(this)
   }
 
-  // Does the next step: an action, or sending audio. Returns false if there is none, or if it must wait.
+  // Does the next step: an action, or sending audio. Returns false if no step is left, or if it must wait.
   #step(now: number): boolean {
     if (this.#endedAt !== undefined) return false
     if (this.#queue.skip()) return true

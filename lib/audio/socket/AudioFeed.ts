@@ -16,7 +16,8 @@ const MAX_BEHIND = 30_000
 const CATCH_UP_WINDOW = 200
 const CATCH_UP_RATE = 1.5
 
-// The end of a pause is a time on the clock of the GapMeter, or one of these:
+// Three special values of #pauseEnds, whose other values are times on the clock of the GapMeter.
+
 /** `resume()` was not called. */
 const NOT_ENDED = undefined
 /** `resume()` was called; the time will be known when the late audio has arrived. */
@@ -197,7 +198,7 @@ export class AudioFeed {
     this.#windowMs = 0
   }
 
-  // Called when the message is complete that had arrived in part when the pause ended.
+  // Called when a message is complete of which only a part had arrived at the end of the pause.
   #endWithin(clock: number): void {
     this.#endsWithinMessage = false
     this.#pauseEnds = Math.max(this.#pauseEnds ?? WITH_NEXT_FRAME, clock)
@@ -227,7 +228,7 @@ export class AudioFeed {
     for (const { frame, at } of held) this.#write(frame, at)
   }
 
-  // Keeps the rest of a message that ends within a sample frame for the next one.
+  // Keeps the rest of a message that ends within a sample frame, and puts it before the next message.
   #align(message: Buffer): Buffer {
     const whole = this.#carry === undefined ? message : Buffer.concat([this.#carry, message])
     const rest = whole.length & this.#mask

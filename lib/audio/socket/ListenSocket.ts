@@ -161,7 +161,7 @@ export class ListenSocket {
   pauseSinks(mode: PauseMode): void {
     this.#stopResuming()
     this.#keysArePublic = false
-    // Called within a listener, this reads nothing, and audio behind the listener's frame counts as private.
+    // If a listener calls this method, nothing is read, and audio behind the listener's frame counts as private.
     this.readNow()
     // Audio is now read as it comes, since a batch could mix audio of the pause with audio after it.
     if (this.#feed?.pause(mode)) this.want('atOnce', true)

@@ -26,8 +26,8 @@ export class AudioStream extends SpeakingDuplex {
   /** The call as it was when the audio began. */
   readonly call: Call
   /**
-   * The metadata of the first frame, overlaid by the verb's own `metadata`, which is right even if that frame is
-   * broken.
+   * The metadata of the first frame, overlaid by the verb's own `metadata`, which is right even if the first
+   * frame is broken.
    */
   readonly metadata: Record<string, unknown> | undefined
   readonly #live: LiveStream

@@ -93,7 +93,9 @@ export function emitToEach(
 
 /** ms after which methods of a stream whose socket has closed settle, so that a loop of such method calls is cheap. */
 const ANSWER_DELAY = 20
-/** maximum ms for which the reader of such a stream may read nothing while somebody still writes */
+/**
+ * maximum ms for which the reader may read nothing after the socket has closed, while a handler still writes
+ */
 const READER_PATIENCE = 30_000
 
 type WriteCallback = (error?: Error | null) => void
@@ -285,8 +287,8 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     else this.emit('drain')
   }
 
-  // Destroys a stream whose reader has stopped, since a handler that writes until the stream is destroyed
-  // would never end.
+  // Destroys the stream if its reader has stopped. Otherwise, a handler that writes until the stream is
+  // destroyed would never end.
   #watchReader(): void {
     const now = performance.now()
     if (this.readableLength !== this.#unread) {

@@ -96,7 +96,7 @@ export class Instances {
    */
   announce(): Promise<void> {
     this.#announced ??= this.#announce().catch((error: unknown) => {
-      // The next recording tries again.
+      // The failed attempt is forgotten, so that the next recording tries again.
       this.#announced = undefined
       throw error
     })

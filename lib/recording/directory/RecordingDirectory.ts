@@ -54,7 +54,10 @@ export interface Part {
   sidecar?: string
   /** token of the instance that records or repairs the recording; undefined if not known */
   owner?: string
-  /** path of one of its files that is no regular file, but a link or a pipe. Such a recording is not repaired. */
+  /**
+   * path of a file of the recording that is no regular file, but a link or a pipe. Such a recording is not
+   * repaired.
+   */
   irregular?: string
 }
 

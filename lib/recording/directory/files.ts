@@ -49,7 +49,7 @@ export async function isThere(path: string): Promise<boolean> {
   return (await ifThere(lstat(path))) !== undefined
 }
 
-/** Removes a file, or a link to one. Resolves also if it does not exist. */
+/** Removes a file, or a link to a file. Resolves even if the file does not exist. */
 export async function remove(path: string): Promise<void> {
   await ifThere(unlink(path))
 }

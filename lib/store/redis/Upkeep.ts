@@ -238,7 +238,7 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended' && listen.endReason !== 'lost'
 }
 
-/** Returns the ids of the listens to which the fields belong, whose waiters are woken. */
+/** Returns the ids of the listens to which the fields belong. The waiters of these listens must be woken. */
 function wakesOf(fields: readonly Field[]): string[] {
   return [...new Set(fields.map(listenOfField).filter((listenId) => listenId !== undefined))]
 }
