@@ -170,7 +170,7 @@ const foreground = {
         "for a listen nested in `dial`: the leg that jambonz listens to. 1 is the caller's leg, 2 the callee's. With 2, a mono stream has only the callee, and a stereo stream has the callee left and the caller right (feature-server lib/tasks/dial.js)"
     })
   ),
-  auth: Type.Optional(CredentialsSchema('jambonz accepts it, but does not use it')),
+  auth: Type.Optional(CredentialsSchema('jambonz accepts this property, but does not use it')),
   id: Type.Optional(
     Type.String({
       description: 'the value of `verb_id` in the payload of the actionHook',

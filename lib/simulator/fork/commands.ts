@@ -50,7 +50,7 @@ export function handleCommand(text: string, fork: Fork, events: ForkCommands): v
   if (received.length < MAX_RECEIVED) received.push(parsed?.message ?? text)
   events.message(parsed?.message ?? text)
   if (parsed === undefined) {
-    return events.problem('noJson', `the server sent text that is no JSON object: ${quote(text)}`)
+    return events.problem('noJson', `the server sent text that is not a JSON object: ${quote(text)}`)
   }
   const { type, message } = parsed
   switch (type) {
@@ -87,7 +87,7 @@ function mark(name: unknown, fork: Fork, { problem }: ForkCommands): void {
   if (!fork.streaming) {
     return problem('markIgnored', `mark '${quote(name)}' came to a listen that does not stream`)
   }
-  if (!fork.playout.mark(name)) problem('markIgnored', `mark '${quote(name)}' is the 31st that waits`)
+  if (!fork.playout.mark(name)) problem('markIgnored', `mark '${quote(name)}' is the 31st mark that waits`)
 }
 
 function playAudio(message: Record<string, unknown>, fork: Fork, events: ForkCommands): void {
@@ -103,7 +103,9 @@ function playAudio(message: Record<string, unknown>, fork: Fork, events: ForkCom
   if (typeof audioContentType !== 'string') {
     const lacks = message.data === null ? 'with data: null' : 'without data.audioContentType'
     events.problem('playAudioCrash', `the server sent playAudio ${lacks}`)
-    return events.crash('playAudio without audioContentType: it compares a string that is not there')
+    return events.crash(
+      'playAudio without audioContentType: mod_audio_fork compares a string that is missing'
+    )
   }
   const audio: PlayAudio = { id, queue: Boolean(queuePlay), samples: undefined, sampleRate: 0 }
   if (typeof audioContent !== 'string' || audioContent === '') {
@@ -114,10 +116,10 @@ function playAudio(message: Record<string, unknown>, fork: Fork, events: ForkCom
     if (bytes.length < 2 && audioContent !== '') {
       events.problem(
         'playAudioWithoutContent',
-        'data.audioContent of a playAudio has no sample: it is no plain base64'
+        'data.audioContent of a playAudio has no sample, because it is not plain base64'
       )
     } else if (bytes.length < Math.floor((audioContent.replace(/=+$/, '').length * 3) / 4)) {
-      events.problem('playAudioCut', 'data.audioContent of a playAudio is no plain base64')
+      events.problem('playAudioCut', 'data.audioContent of a playAudio is not plain base64')
     }
     if (audioContentType === 'raw') {
       const known = RAW_RATES.includes(sampleRate as number)
@@ -135,7 +137,7 @@ function playAudio(message: Record<string, unknown>, fork: Fork, events: ForkCom
     if (audio.samples === undefined) {
       const kind =
         audioContentType === 'wav' || audioContentType === 'wave'
-          ? 'no 16-bit PCM WAV'
+          ? 'not a 16-bit PCM WAV'
           : `of the type '${quote(audioContentType)}'`
       events.problem('playAudioUnplayable', `the audio of a playAudio is ${kind}`)
     }

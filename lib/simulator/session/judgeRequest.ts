@@ -13,7 +13,7 @@ export function judgeRequest(request: RequestRecord, report: Report): void {
   if (kind === 'status' || said === '' || Array.isArray(reply)) return
   const kindOf = isArray(body)
     ? 'verbs whose content type is not application/json'
-    : 'something that is no verbs'
+    : 'something other than verbs'
   report('answerIgnored', `${what} was answered with ${kindOf}${said}`, url)
 }
 

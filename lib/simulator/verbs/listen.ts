@@ -201,7 +201,7 @@ export class ListenTask extends Task {
     if (others > 0) {
       this.session.problems.report(
         'othersEnded',
-        `the end of this socket ended ${others} more of the call`,
+        `the end of this socket also ended ${others} other listen${others === 1 ? '' : 's'} of the call`,
         url
       )
     }
