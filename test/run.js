@@ -6,18 +6,20 @@ import './compile.js'
 import { groups, isPatient } from './groups.js'
 import Reporter from './reporter.js'
 
-// npm test: all test files, or those whose paths begin as told, in a few processes that share what they load.
-// TEST_JOBS: how many at once. TEST_REPORT: a file that gets the counts of each test file, and which have to run again.
+// Runs the test files for `npm test`: all of them, or those whose paths begin with an argument. A process
+// runs several files, which then load the code under test only once.
+// TEST_JOBS: number of processes at the same time. TEST_REPORT: path of a file to write, with the counts of
+// each test file and the files that must run again.
 
 const { TEST_JOBS, TEST_REPORT } = process.env
 const told = process.argv.slice(2)
-/** for one process, which waits for its turn on a busy machine */
+/** seconds that a process may take; long because on a busy machine a process waits for its turn */
 const SECONDS = 900
 const filesOf = groups(told)
 const names = [...filesOf.keys()]
 if (names.length === 0) throw new Error(`no test below ${told.join(' ')}`)
-// A soak test measures times, and starts as many processes as the machine bears: one after the other. Others wait for
-// half of their time.
+// A soak test measures times and keeps the whole machine busy, so soak tests run one after the other. Other
+// tests wait for half of their time, so more processes run than there are cores.
 const most = names.some((name) => name.startsWith('test/soak')) ? 1 : availableParallelism() + 3
 
 t.register()
@@ -26,7 +28,7 @@ t.pipe(reporter).pipe(process.stdout)
 t.setTimeout(0)
 t.jobs = TEST_JOBS === undefined ? most : Number(TEST_JOBS)
 for (const name of names) {
-  // tap's spawn puts its hooks into NODE_OPTIONS: back to what it was
+  // tap's spawn adds its module hooks to NODE_OPTIONS; `env` sets NODE_OPTIONS back.
   t.spawn(
     'nice',
     [
@@ -54,7 +56,7 @@ if (TEST_REPORT !== undefined) {
   const again = reporter.failed.flatMap((name) => {
     const files = filesOf.get(name)
     const failed = files.filter((file) => reporter.files.get(file)?.fail !== 0)
-    // None of them: it was their process that failed.
+    // If no file failed, their process failed, so all its files run again.
     return failed.length > 0 ? failed : files
   })
   writeFileSync(TEST_REPORT, JSON.stringify({ totals: reporter.totals, files: [...reporter.files], again }))

@@ -4,22 +4,26 @@ import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { groups } from './groups.js'
 
-/** Runs a test file, or those of a group one after the other, in this process. argv: its path, or the group's name */
+/**
+ * Runs one test file, or the files of a group one after the other, in this process. argv: path of the file,
+ * or name of the group.
+ */
 const [name = ''] = process.argv.slice(2)
 const files = name.endsWith('.ts') ? [name] : (groups().get(name) ?? [])
 
 for (const file of files) {
   t.comment(file)
-  // tap ends with the first that has a teardown of its own, outside its tests
+  // If a file calls teardown() outside of its tests, tap ends with this file, and the next files would not
+  // run.
   if (t.results) throw new Error(`the tests before ${file} have ended all: let it have a process of its own`)
   const before = { ...t.counts }
-  // A file may run its tests side by side, but not beside those of another.
+  // The tests of one file may run side by side, but not together with tests of another file.
   t.jobs = 1
   await import(pathToFileURL(resolve('dist', file.replace(/ts$/, 'js'))).href)
   if (!t.idle) await once(t, 'idle')
   const counts = Object.fromEntries(
     ['pass', 'fail', 'skip', 'todo'].map((key) => [key, t.counts[key] - before[key]])
   )
-  // for the reporter
+  // The reporter (test/reporter.js) reads these counts.
   t.comment(`${file} ${JSON.stringify(counts)}`)
 }

@@ -120,7 +120,7 @@ export class CallList {
     this.#watch()
   }
 
-  /** Marks the listens that have a recording that can be played. */
+  /** Marks the listens whose recording can be played. */
   markPlayable(ids) {
     this.#playable = ids
     for (const row of this.#rows.values()) row.markPlayable(ids)

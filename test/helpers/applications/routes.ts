@@ -227,7 +227,7 @@ export const ROUTES: Application[] = [
     }
   },
   {
-    title: 'a status hook in the same scope, events of the call',
+    title: 'a status hook in the scope of the webhook, and the events of the call',
     from: 'test/routes/statusHook.test.ts',
     options: recording,
     routes: (app, seen) => {
