@@ -253,7 +253,7 @@ t.test('it is a problem if the end of one listen ends another listen of the call
     {},
     [background]
   )
-  t.match(ending, [{ code: 'othersEnded', severity: 'warning', what: /ended 1 more/ }])
+  t.match(ending, [{ code: 'othersEnded', severity: 'warning', what: /ended 1 other listen of the call/ }])
   const playing = await problemsOf(
     t,
     {},
