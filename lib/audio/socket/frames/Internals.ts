@@ -56,11 +56,8 @@ export class Internals {
     if (handleOf(raw) === undefined) return 'node'
     // A TLS connection can't be read directly, since the kernel holds only its encrypted bytes.
     if (raw instanceof TLSSocket) return new Internals(receiver, raw)
-    const symbols = Object.getOwnPropertySymbols(raw)
-    const buffer = symbols.find(({ description }) => description === 'kBuffer')
-    const callback = symbols.find(({ description }) => description === 'kBufferCb')
-    if (buffer === undefined || callback === undefined) return 'node'
-    return new Internals(receiver, raw, { buffer, callback })
+    const ownMemory = ownMemoryOf(raw)
+    return ownMemory === undefined ? 'node' : new Internals(receiver, raw, ownMemory)
   }
 
   private constructor(receiver: Writable, raw?: Socket, ownMemory?: OwnMemory) {
@@ -104,10 +101,15 @@ export class Internals {
     }
     const { fd = -1 } = this.#handle ?? {}
     if (fd < 0) return UNREADABLE
+    const { stackTraceLimit } = Error
     try {
+      // Node throws an error if there are no bytes. Its stack would cost more than the read.
+      Error.stackTraceLimit = 0
       return readSync(fd, into, 0, into.length, null) || UNREADABLE
     } catch (err) {
       return (err as NodeJS.ErrnoException).code === 'EAGAIN' ? NOTHING : UNREADABLE
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit
     }
   }
 
@@ -163,4 +165,16 @@ function isHandle(handle: Partial<Handle> | null | undefined): handle is Handle 
     typeof handle.useUserBuffer === 'function' &&
     typeof handle.reading === 'boolean'
   )
+}
+
+/** the symbols of the latest socket: all sockets have the same */
+let known: OwnMemory | undefined
+
+function ownMemoryOf(raw: Socket): OwnMemory | undefined {
+  if (known !== undefined && known.buffer in raw && known.callback in raw) return known
+  const symbols = Object.getOwnPropertySymbols(raw)
+  const buffer = symbols.find(({ description }) => description === 'kBuffer')
+  const callback = symbols.find(({ description }) => description === 'kBufferCb')
+  known = buffer === undefined || callback === undefined ? undefined : { buffer, callback }
+  return known
 }
