@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -49,9 +50,16 @@ export function acceptUpgrade(
   const upgrade = pending.get(request.raw)
   if (upgrade === undefined) return
   reply.hijack()
+  release(upgrade.socket, reply.raw)
   server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, (socket) =>
     onSocket(socket, upgrade.requestedAt)
   )
+}
+
+/** Frees a socket from its response, which would keep the request and its reply in memory until the socket closes. */
+function release(socket: UpgradeSocket, response: ServerResponse): void {
+  const isAwaited = response.listenerCount('close') > 0
+  if (socket._httpMessage === response && !isAwaited) response.detachSocket(socket as Socket)
 }
 
 /** The upgrades of one HTTP server, for all its scopes that have registered @fastify/websocket. */
