@@ -120,7 +120,7 @@ export function registerAudio(
       socket.on('error', () => {})
       runtime.liveListens.add(
         new LiveListen(socket, claimed?.listen, {
-          ...runtime,
+          services: runtime,
           scope: instance,
           route,
           requestedAt,

@@ -19,7 +19,7 @@ import { LiveStream } from '../audio/stream/LiveStream.js'
 import { watchEndConditions } from '../audio/stream/endConditions.js'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 import type { StreamEnd, StreamLimits } from '../audio/socket/types.js'
-import { recordingControl } from '../recording/StreamRecorder.js'
+import { StreamRecordingControl } from '../recording/StreamRecorder.js'
 import { wallClock } from '../model/time.js'
 
 /** Codes of errors of a handler that writes to a stream after its caller hung up. They are not logged as failures. */
@@ -54,7 +54,8 @@ export interface LiveListenServices {
   readonly endAlone: (live: LiveStream, reason: EndReason) => Promise<boolean> | undefined
 }
 
-export interface LiveListenDeps extends LiveListenServices {
+export interface LiveListenDeps {
+  services: LiveListenServices
   /** the scope that registered the route; `this` in its handler */
   scope: FastifyInstance
   route: AudioRoute
@@ -93,14 +94,14 @@ export class LiveListen {
       ...(claimed && { call: claimed.call, listen: nextSocketOf(claimed.listen) }),
       identify: (metadata) => this.#identify(metadata),
       begin: (live, stream) => this.#begin(live, stream),
-      limits: deps.options.limits,
+      limits: deps.services.options.limits,
       requestedAt: deps.requestedAt,
       logger: this.#logger
     })
     this.live.onEnding = (reason) => {
-      if (this.live.listen) deps.correlation.ending(this.live.listen, reason)
+      if (this.live.listen) deps.services.correlation.ending(this.live.listen, reason)
     }
-    this.live.onEndAlone = (reason) => deps.endAlone(this.live, reason)
+    this.live.onEndAlone = (reason) => deps.services.endAlone(this.live, reason)
     const closed = this.live.done.then((end) => this.#closed(end))
     this.released = closed.then(() => {})
     this.over = closed.then((finish) => finish?.())
@@ -114,7 +115,7 @@ export class LiveListen {
   async goesOnWith(): Promise<readonly string[]> {
     const { listen } = this.live
     if (listen === undefined) return []
-    const ids = (await this.#enqueue(() => this.#deps.correlation.handsOver(listen.callSid))) ?? []
+    const ids = (await this.#enqueue(() => this.#deps.services.correlation.handsOver(listen.callSid))) ?? []
     return ids.includes(listen.id) ? ids : []
   }
 
@@ -132,11 +133,12 @@ export class LiveListen {
   /** Resolves when the listen's actionHook has arrived at any instance, or after `ms`. */
   async hooked(ms: number): Promise<void> {
     const { call, listen } = this.live
-    if (call !== undefined && listen !== undefined) await hooked(this.#deps.correlation, call, listen, ms)
+    const { correlation } = this.#deps.services
+    if (call !== undefined && listen !== undefined) await hooked(correlation, call, listen, ms)
   }
 
   async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {
-    const { correlation, route, options } = this.#deps
+    const { correlation, options } = this.#deps.services
     const isNamed = typeof metadata?.callSid === 'string'
     // jambonz 0.9 always names the call. jambonz 11 does not, if the listen was started from outside the application.
     if (metadata !== undefined && !isNamed && options.platform === '0.9') {
@@ -152,17 +154,18 @@ export class LiveListen {
     return await identified(correlation, {
       metadata: known,
       metadataKey: LISTEN_METADATA_KEY,
-      path: route.path
+      path: this.#deps.route.path
     })
   }
 
   #beginTrace(listen: Listen): void {
-    const { tracing } = this.#deps
+    const { tracing } = this.#deps.services
     if (tracing) this.#trace = beginListenSpan(tracing, listen, this.#openedAt)
   }
 
   #begin(live: LiveStream, stream: AudioStream): void {
-    const { correlation, recordings, route, options, instance } = this.#deps
+    const { correlation, recordings, options, instance } = this.#deps.services
+    const { route } = this.#deps
     const { listen, metadata } = stream
     if (!this.#claimed) {
       this.#logger = this.#logger.child({ callSid: stream.callSid, listenId: listen.id })
@@ -194,13 +197,13 @@ export class LiveListen {
         (error) => correlation.emit('recordingFailed', error, stream.listen),
         route.output ? () => live.heard : undefined
       )
-      live.recording = recordingControl(this.#recorder, live)
+      live.recording = new StreamRecordingControl(this.#recorder, live)
       live.addSink(this.#recorder, { live: false })
     }
     // The listen became private on its last socket, so privacy goes on.
     if (listen.paused) live.beginPrivacy(listen.paused)
     live.onPrivacy = (paused) => this.#notePrivacy(paused)
-    stream.paced = route.paced
+    if (route.paced !== false) stream.paced = route.paced
     watchEndConditions(live, stream, { silenceLevel: options.silenceLevel })
     correlation.emit('stream', stream)
     this.#handle(live, stream)
@@ -208,12 +211,9 @@ export class LiveListen {
   }
 
   #handle(live: LiveStream, stream: AudioStream): void {
-    const {
-      route: { handler },
-      scope
-    } = this.#deps
+    const { handler } = this.#deps.route
     if (handler === undefined) return
-    const run = async () => await handler.call(scope, stream)
+    const run = async () => await handler.call(this.#deps.scope, stream)
     const running = this.#trace ? this.#trace.run(run) : run()
     live.keepFor(running)
     let hungUp = false
@@ -240,19 +240,19 @@ export class LiveListen {
     // The socket never named its listen, so there is no listen to end.
     if (call === undefined || listen === undefined) return undefined
     const segment: ListenSegment = {
-      instance: this.#deps.instance,
+      instance: this.#deps.services.instance,
       ...(this.#startedAt && { startedAt: this.#startedAt }),
       endedAt: new Date().toISOString(),
       audio: live.counts,
       ...(this.#recorder && { recorded: true })
     }
-    const reason = this.#deps.correlation.endReasonOf(listen, end.reason, this.#deps.requestedAt)
+    const reason = this.#deps.services.correlation.endReasonOf(listen, end.reason, this.#deps.requestedAt)
     const ended: ListenFields = {
       endReason: reason,
       endedAt: segment.endedAt,
       ...(listen.segments === undefined ? { audio: live.counts } : withSegment(listen, segment)),
       ...(live.digits !== undefined && { digits: live.digits }),
-      ...outputOf(listen, live.stream?.output)
+      ...outputOf(listen, live.output)
     }
     const saving = this.#save({ ...listen, ...ended, state: 'ended', connected: true })
     const goesOn = this.#handsOver && (reason === 'drained' || reason === 'otherEnded')
@@ -261,7 +261,7 @@ export class LiveListen {
       ? async () => {
           const saved = await saving
           await this.#enqueue(() =>
-            this.#deps.correlation.saved(given.listen, given.listen.segments?.length, saved)
+            this.#deps.services.correlation.saved(given.listen, given.listen.segments?.length, saved)
           )
           this.#endTrace({ ...listen, ...saved }, end, true)
         }
@@ -273,9 +273,9 @@ export class LiveListen {
   /** Writes that another instance may continue the listen. Resolves to undefined if the listen has ended. */
   async #give(listen: Listen, segment: ListenSegment): Promise<Correlated | undefined> {
     const given = await this.#enqueue(() =>
-      this.#deps.correlation.handedOver(listen, segment, {
+      this.#deps.services.correlation.handedOver(listen, segment, {
         paused: this.live.privacy,
-        ...outputOf(listen, this.live.stream?.output)
+        ...outputOf(listen, this.live.output)
       })
     )
     if (given) {
@@ -286,7 +286,7 @@ export class LiveListen {
 
   async #end(call: Call, before: Listen, end: StreamEnd, ended: ListenFields): Promise<void> {
     const { reason, error } = end
-    const { correlation } = this.#deps
+    const { correlation } = this.#deps.services
     const last: Listen = { ...before, ...ended, state: 'ended', connected: true }
     if (ended.recording && !ended.recordingError) correlation.tellRecording(ended.recording, last)
     const final = { ...ended, ...(ended.segments && { saved: ended.segments.length }) }
@@ -307,7 +307,7 @@ export class LiveListen {
   /** Resolves to the recording, joined with those of the listen's earlier sockets, once all of them are final. */
   async #save(listen: Listen): Promise<Saved> {
     if (this.#recorder === undefined) return {}
-    const earlier = recordingsOf(this.#deps.correlation.store, listen).catch((err: unknown) =>
+    const earlier = recordingsOf(this.#deps.services.correlation.store, listen).catch((err: unknown) =>
       this.#storeFailed(err)
     )
     const own = await this.#finishRecording(listen, this.#recorder)
@@ -334,7 +334,7 @@ export class LiveListen {
     const { listen } = this.live
     if (listen === undefined) return
     this.live.know(Object.freeze({ ...listen, paused }))
-    this.#enqueue(() => this.#deps.correlation.paused(listen, paused))
+    this.#enqueue(() => this.#deps.services.correlation.paused(listen, paused))
   }
 
   /** Runs a write after all earlier writes. Resolves to its result; to undefined if the store failed. */

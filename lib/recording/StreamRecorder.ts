@@ -277,20 +277,27 @@ export class Timeline {
 }
 
 /**
- * Returns `stream.recording` for the application. To pause the recording is to pause the stream, so that
+ * The `stream.recording` of the application. To pause the recording is to pause the stream, so that
  * recorder, monitors and handler all know of the pause.
  */
-export function recordingControl(recorder: Recorder, live: LiveStream): RecordingControl {
-  return {
-    get state() {
-      const { state } = recorder
-      if (state !== 'recording' && state !== 'paused') return state
-      return live.privacy === false ? 'recording' : 'paused'
-    },
-    get error() {
-      return recorder.error
-    },
-    pause: (mode = 'silence') => live.beginPrivacy(mode),
-    resume: () => live.endPrivacy()
+export class StreamRecordingControl implements RecordingControl {
+  readonly #recorder: Recorder
+  readonly #live: LiveStream
+  readonly pause = (mode: PauseMode = 'silence'): void => this.#live.beginPrivacy(mode)
+  readonly resume = (): void => this.#live.endPrivacy()
+
+  constructor(recorder: Recorder, live: LiveStream) {
+    this.#recorder = recorder
+    this.#live = live
+  }
+
+  get state(): RecorderState {
+    const { state } = this.#recorder
+    if (state !== 'recording' && state !== 'paused') return state
+    return this.#live.privacy === false ? 'recording' : 'paused'
+  }
+
+  get error(): Error | undefined {
+    return this.#recorder.error
   }
 }

@@ -50,7 +50,7 @@ export class ListenSocket {
   readonly #socket: WebSocket
   readonly #user: ListenSocketUser
   readonly #limits: StreamLimits
-  readonly #opening: SocketOpening
+  #opening: SocketOpening | undefined // until the listen is known
   readonly #texts: TextReader
   readonly #end: SocketEnd
   readonly #stopHeartbeat: () => void
@@ -243,7 +243,7 @@ export class ListenSocket {
   }
 
   #receive(data: Buffer, isBinary: boolean): void {
-    if (!this.#streaming) return this.#opening.message(data, isBinary)
+    if (!this.#streaming) return this.#opening?.message(data, isBinary)
     if (!isBinary) return this.#text(data)
     // An empty message asks us to close, since jambonz does not close the socket itself on shutdown (mod_audio_fork).
     if (data.length === 0) return this.close('closed', CLOSE.normal)
@@ -257,7 +257,7 @@ export class ListenSocket {
   // The hot path, which runs 50 times a second for each call.
   #audio(data: Buffer, messages: number, reused: boolean): void {
     if (!this.#streaming || this.#feed === undefined) {
-      return this.#opening.message(reused ? Buffer.from(data) : data, true)
+      return this.#opening?.message(reused ? Buffer.from(data) : data, true)
     }
     const frame = this.#feed.take(data, messages, performance.now())
     if (frame.length === 0 || !this.#user.takesFrames()) return
@@ -302,7 +302,8 @@ export class ListenSocket {
     this.#streaming = true
     // The application answers what it hears, so it needs audio at once.
     if (bidirectional?.mode === 'streaming') this.#wanted.atOnce++
-    this.#feed.gaps.opened(this.#startedAt, this.#opening.firstAt ?? this.#startedAt)
+    this.#feed.gaps.opened(this.#startedAt, this.#opening?.firstAt ?? this.#startedAt)
+    this.#opening = undefined
     // The audio that came with the first frame is delivered before anything that is read now.
     this.#delivering = 'beginning'
     try {
@@ -332,17 +333,16 @@ export class ListenSocket {
 
   #closed(closeCode: number): void {
     this.#stopHeartbeat()
-    this.#opening.end()
+    this.#opening?.end()
     this.reader.end()
     if (this.#resuming) this.#resume()
     this.#feed?.end()
     const { key } = this.#texts
     const now = performance.now()
-    const { durationMs, gapMs } = this.counts
     const reason = this.#end.closed({
       closeCode,
       listen: this.opened?.listen,
-      lengthMs: Math.max(durationMs + gapMs, this.#streaming ? now - this.#startedAt : 0),
+      lengthMs: Math.max(this.receivedMs, this.#streaming ? now - this.#startedAt : 0),
       ...(key && { key: { digit: key.digit, agoMs: now - key.at } })
     })
     this.#user.closed(reason, key?.isPrivate ? undefined : key?.digit)

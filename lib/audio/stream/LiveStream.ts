@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
-import type { AudioCounts, Call, EndReason, Listen, PauseMode } from '../../model/schema.js'
+import type { AudioCounts, Call, EndReason, Listen, OutputEntry, PauseMode } from '../../model/schema.js'
 import { Playback } from '../playback/Playback.js'
 import { CLOSE, type CloseCode } from '../socket/SocketEnd.js'
 import { ListenSocket } from '../socket/ListenSocket.js'
@@ -72,6 +72,7 @@ export class LiveStream {
   #playback: Playback | undefined
   #privacy: PauseMode | false = false
   #over = false
+  #isSpeechOver = false
   #tapped = false
   #heard = false
 
@@ -220,8 +221,9 @@ export class LiveStream {
   }
 
   get playback(): Playback {
+    if (this.#playback !== undefined) return this.#playback
     const stream = this.#begun
-    return (this.#playback ??= new Playback({
+    this.#playback = new Playback({
       socket: this.socket,
       listen: stream.listen,
       backlog: () => stream.writableLength,
@@ -230,7 +232,14 @@ export class LiveStream {
       onPlayDone: (done) => this.#tell('playDone', done),
       isPrivate: () => this.#privacy !== false,
       afterEnd: async () => await this.writable?.afterEnd()
-    }))
+    })
+    if (this.#isSpeechOver) this.#playback.end()
+    return this.#playback
+  }
+
+  /** The utterances so far, as `AudioStream.output` has them. */
+  get output(): readonly OutputEntry[] {
+    return this.#playback?.output ?? []
   }
 
   /** Notes that somebody reads the stream. */
@@ -261,6 +270,7 @@ export class LiveStream {
   }
 
   #speechOver(): void {
+    this.#isSpeechOver = true
     this.writable?.over(this.#begun.writableLength > 0)
     this.#playback?.end()
   }
