@@ -28,7 +28,7 @@ const GOES_ON = 'jambonz logs the message, ignores it, and the listen goes on'
 
 /** All kinds of problems, as measured on jambonz 0.9.8 (docs/jambonz.md). */
 const KINDS = {
-  // the socket
+  // problems of a socket
   refused: {
     severity: 'error',
     then: 'jambonz does not try again: the listen is over, and jambonz calls its actionHook without dial_call_duration',
@@ -74,7 +74,7 @@ const KINDS = {
     then: 'the media server buffers 2 s of audio for a server that does not read, and drops the rest',
     change: 'answer the upgrade within 2 s, and never stop reading the socket for 2 s'
   },
-  // messages of the server
+  // problems of messages that the server sends
   noJson: {
     severity: 'warning',
     then: GOES_ON,
@@ -144,7 +144,7 @@ const KINDS = {
     change:
       'set data.name of a mark, send marks only in listens that stream, and let no more than 30 marks wait'
   },
-  // audio of the server
+  // problems of audio that the server streams
   swallowedAudio: {
     severity: 'error',
     then: 'the media server drops the audio: nobody hears it',
@@ -156,7 +156,7 @@ const KINDS = {
     then: 'the media server plays streamed audio in pieces of 80 ms (160 ms at the beginning), and does not play the rest until more audio comes',
     change: 'send 80 ms of silence after each utterance'
   },
-  // the verbs
+  // problems of verbs
   listenOption: {
     severity: 'warning',
     then: 'jambonz accepts the verb, and ignores this property',
@@ -182,7 +182,7 @@ const KINDS = {
     then: 'jambonz 0.9 ignores config.stream',
     change: 'use config.listen, which jambonz 0.9 and 11 both know'
   },
-  // answers
+  // problems of answers to webhooks and hooks
   requestRefused: {
     severity: 'error',
     then: 'jambonz accepts only the statuses 200, 202 and 204, and follows no redirect',

@@ -13,8 +13,8 @@ export function snakeCaseKeys(value: unknown): unknown {
 }
 
 /**
- * Converts a key as the package to-snake-case does. One underscore replaces punctuation and blanks, and one comes
- * before each capital of a key in camelCase.
+ * Converts a key as the package to-snake-case does. An underscore replaces each run of punctuation and blanks, and
+ * comes before each capital of a key in camelCase.
  */
 export function snakeCase(key: string): string {
   const camel = !/[\s_.:-]/.test(key) && /[a-z][A-Z]|[A-Z][a-z]/.test(key)

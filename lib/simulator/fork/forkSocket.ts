@@ -6,7 +6,7 @@ import { TextAssembler } from './messages.js'
 import { newKey, type Credentials } from './handshake.js'
 import { Upgrade, type UpgradeFailure } from './upgrade.js'
 
-/** The events of a socket, for its fork. */
+/** The callbacks with which a socket reports its events to its fork. */
 export interface SocketEvents {
   /** `quiet`: a close frame came together with the server's 101, so nothing is sent, not even the metadata. */
   open: (quiet: boolean, protocol: string | undefined) => void

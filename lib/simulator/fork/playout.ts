@@ -16,8 +16,8 @@ const MAX_MARKS = 30
 export type MarkEvent = 'playout' | 'cleared'
 
 /**
- * Plays streamed audio to the caller as mod_audio_fork does (lws_glue.cpp: processIncomingBinary, dub_speech_frame):
- * it buffers audio before it starts, plays pieces of a fixed length, and keeps marks as samples inside the audio.
+ * Plays streamed audio to the caller as mod_audio_fork does (lws_glue.cpp: processIncomingBinary, dub_speech_frame).
+ * Buffers audio before the playout starts, plays pieces of a fixed length, and keeps marks as samples inside the audio.
  */
 export class StreamingPlayout {
   readonly #report: (name: string, event: MarkEvent) => void

@@ -33,8 +33,8 @@ export class Leg {
   /** False until the party begins to speak. Until then speech is queued. */
   speaking = false
   /**
-   * The credentials of the last listen that had any. A later listen without credentials sends them, too, because
-   * feature-server never unsets MOD_AUDIO_BASIC_AUTH_USERNAME (read in its source).
+   * The credentials of the last listen that had any. A later listen without credentials also sends these credentials,
+   * because feature-server never unsets MOD_AUDIO_BASIC_AUTH_USERNAME (read in its source).
    */
   credentials: Credentials | undefined
   /** Simulated time of the first frame that the party heard, in ms. */
