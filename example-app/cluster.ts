@@ -18,7 +18,10 @@ type SavedRecording = NonNullable<Listen['recording']> & {
   segments?: Array<{ location: string; gapBeforeMs: number }>
 }
 
-/** Names of the instances that got a call's requests, by callSid and kind of request (`<callSid> webhook`). */
+/**
+ * Names of the instances that got a call's requests, by callSid and kind of request (key: `<callSid>
+ * webhook`).
+ */
 type Routes = Map<string, string[]>
 
 /**

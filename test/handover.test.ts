@@ -346,7 +346,7 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
       const drained = a.app.jambonz.drain(0, { handover: true })
       await until(() => call.listens.length === 2, 'the next listen')
       t.strictSame(sent, [], 'jambonz is asked to listen before the recording is saved')
-      await until(() => call.listens[1]?.openedAtMs, 'its socket')
+      await until(() => call.listens[1]?.openedAtMs, 'the second socket')
       call.hangUp()
       const stories = await Promise.all([call, gone])
       const hooks = stories.map(({ callSid }) => b.hooks.find((listen) => listen.callSid === callSid))

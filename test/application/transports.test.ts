@@ -74,8 +74,8 @@ for (const application of APPLICATIONS) {
         return listens.every(({ state }) => state === 'ended')
       }, 'the ends of the listens')
       const { listens, callStatus, endedAt } = (await calls.get(story.callSid))!
-      // If a call has no statusHook, the close of its websocket ends the call, two seconds later. Over HTTP there
-      // is no such close.
+      // If a call has no statusHook, the close of its websocket ends the call, two seconds later. Over HTTP
+      // there is no such close.
       const closeEndedIt =
         transport === 'websocket' && call?.statusHook === undefined && endedAt !== undefined
       if (!application.inRealTime) {

@@ -28,7 +28,9 @@ nx+fH58fnx+PD48Pjw+PD48Pjw+PD48Pjw+PD48PgACAAIAAgACAAIAAgACAAIAAgACAAIAA////gIAA
   'base64'
 )
 
-/** Returns samples at and next to each power of two: there mu-law's segments begin, and rounding errors show. */
+/**
+ * Returns samples at and next to each power of two, where mu-law's segments begin and rounding errors show.
+ */
 export function edgeSamples(): Int16Array {
   const samples: number[] = []
   for (let power = 0; power < 16; power++) {

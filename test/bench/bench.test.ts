@@ -19,6 +19,6 @@ t.test('the benchmark measures a server, whose recordings equal the sent audio b
     t.ok(measured.messages >= 50, `${measured.messages} messages`)
     t.ok(measured.cpuPerMessage > 0)
     t.ok(measured.verifiedBytes >= measured.messages * 320)
-    if (variant === AGENT) t.ok((measured.echo?.count ?? 0) > 0, 'it speaks')
+    if (variant === AGENT) t.ok((measured.echo?.count ?? 0) > 0, 'the agent speaks')
   }
 })

@@ -106,7 +106,7 @@ t.test(
     await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
     const audio = { bytes: 64_320, durationMs: 4_020, frames: 201 }
     t.match((await correlation.store.get(CALL))?.listens, [{ endReason: 'lost', audio }])
-    t.match(ended, [{ endReason: 'lost', audio }], 'and told')
+    t.match(ended, [{ endReason: 'lost', audio }], 'the lost listen is reported')
     await recorded(correlation.store, listen, RECOVERED)
     t.match((await correlation.store.get(CALL))?.listens, [{ audio }], 'once')
   }

@@ -84,7 +84,7 @@ t.test(
     }
     const harmless = { maxTokens: 5, max_tokens: 6, finishOnKey: '#', author: 'Ann', monkey: 1 }
     t.equal(shown('', harmless), JSON.stringify(harmless), 'values that are no credentials are shown')
-    t.ok(applicationOf([listen(), { verb: 'tag', data: harmless }], AUTH), 'and kept')
+    t.ok(applicationOf([listen(), { verb: 'tag', data: harmless }], AUTH), 'harmless values are stored')
   }
 )
 

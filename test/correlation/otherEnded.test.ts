@@ -131,7 +131,7 @@ t.test('calls.redirect() ends only the foreground listen, and the plugin closes 
   await until(() => streams.size === 2, 'both streams')
   const backgroundStream = [...streams.values()].find(({ listen }) => listen.nested === 'config')!
   await one.app.jambonz.calls.redirect(call.callSid, [{ verb: 'pause', length: 5 }])
-  await until(() => one.ended.length === 1, 'its end')
+  await until(() => one.ended.length === 1, 'the end of the foreground listen')
   t.match(one.ended, [{ path: '/agent', endReason: 'closed' }])
   await call.waitFor('verb', ({ verb }) => verb === 'pause')
   const { durationMs } = backgroundStream.counts

@@ -76,7 +76,10 @@ export function isOpen(listen: ListenRecord | undefined): boolean {
   return listen?.openedAtMs !== undefined && listen.closedAtMs === undefined
 }
 
-/** Returns the listen in the first report: the handler's listen of a `hook`, or the event's of a `listenEnded`. */
+/**
+ * Returns the listen in the first report: the handler's listen of a `hook`, or the event's of a
+ * `listenEnded`.
+ */
 export function listenOf([hook]: Seen[] = []): Listen | undefined {
   return hook && 'listen' in hook.report ? hook.report.listen : undefined
 }

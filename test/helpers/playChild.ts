@@ -12,7 +12,9 @@ export interface PlayStall {
    * longest block of the event loop in ms while files were converted: the least of up to five measurements
    */
   stallMs: number
-  /** longest block in ms while the process did work in parts of 1 ms instead; only other processes cause it */
+  /**
+   * longest block in ms while the process did work in parts of 1 ms instead; only other processes cause it
+   */
   controlMs: number
   /** ms from play() to the command for jambonz, for one file alone */
   convertedMs: number

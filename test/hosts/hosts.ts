@@ -24,8 +24,8 @@ export interface Host {
   /** what the application contains, in the words of docs/compatibility.md */
   tried: string
   /**
-   * Returns the application and the path of its call webhook. `addRoutes` adds a webhook, an audio route and an
-   * actionHook.
+   * Returns the application and the path of its call webhook. `addRoutes` adds a webhook, an audio route and
+   * an actionHook.
    */
   build(plugin: JambonzListenOptions, addRoutes: (scope: FastifyInstance) => void): Promise<Built>
 }

@@ -211,10 +211,10 @@ t.test('no audio is prepared for a supervisor who has left', async (t) => {
   const { app, address, url } = await monitored(t)
   const { id, stream } = await streaming(app, address)
   const [one, other] = [await openSupervisor(t, `${url}/${id}`), await openSupervisor(t, `${url}/${id}`)]
-  await until(() => stream.listenerCount('audio') === 2, 'both')
+  await until(() => stream.listenerCount('audio') === 2, 'both supervisors to listen')
   one.socket.close()
   other.socket.terminate()
-  await until(() => stream.listenerCount('audio') === 0, 'nobody')
+  await until(() => stream.listenerCount('audio') === 0, 'no supervisor to listen')
 })
 
 t.test('audio of a paused recording is not sent to supervisors', async (t) => {
@@ -380,7 +380,7 @@ t.test(
     await ended
     t.ok(
       stuck.frames.length > 0 && stuck.frames.length < 100,
-      `he heard ${stuck.frames.length} of 100 frames`
+      `the stalled supervisor heard ${stuck.frames.length} of 100 frames`
     )
   }
 )

@@ -15,7 +15,7 @@ const noise = (kib: number): Buffer => pcm(1, 0, (kib * KIB) / 2)
 async function errorOf(finished: Promise<unknown>): Promise<RecordingError> {
   return await finished.then(
     () => {
-      throw new Error('it did not fail')
+      throw new Error('the recording did not fail')
     },
     (error: RecordingError) => error
   )
@@ -71,8 +71,8 @@ t.test(
   async (t) => {
     const script = join(import.meta.dirname, '../helpers/limitedChild.js')
     const directory = await temporaryDirectory(t)
-    // `ulimit -f` takes KiB. Node ignores SIGXFSZ, so a write beyond the limit fails with EFBIG. The modules that
-    // tap loads through NODE_OPTIONS would change that, so the child runs without these options.
+    // `ulimit -f` takes KiB. Node ignores SIGXFSZ, so a write beyond the limit fails with EFBIG. The modules
+    // that tap loads through NODE_OPTIONS would change that, so the child runs without these options.
     const child = spawnSync(
       'bash',
       ['-c', 'unset NODE_OPTIONS; ulimit -f 200; exec "$0" "$1" "$2"', process.execPath, script, directory],

@@ -120,7 +120,7 @@ for (const sent of [false, true]) {
       t.equal(
         recording.id,
         recovered[0]?.id,
-        'it has the id of the recording that the other process completed'
+        'the recording has the same id as the one that the other process completed'
       )
       const file = await readFile(recording.location)
       t.ok(file.subarray(WAV_HEADER_BYTES).equals(pcm(1, 0, 3200)))

@@ -170,7 +170,7 @@ t.test(
     recorder.write(AUDIO, 0)
     await server.uploading()
     await recordings.close()
-    await until(async () => (await server.unfinished()).length === 0, 'its parts to be removed')
+    await until(async () => (await server.unfinished()).length === 0, 'the parts of the upload to be removed')
     await t.rejects(recorder.finish(LISTEN), { code: 'FST_JAMBONZ_RECORDING_CLOSED' })
   }
 )

@@ -132,7 +132,7 @@ const BROKEN: Record<string, Sink> = {
 async function failureOf(finished: Promise<unknown>): Promise<RecordingError> {
   return await finished.then(
     () => {
-      throw new Error('it did not fail')
+      throw new Error('the recording did not fail')
     },
     (error: RecordingError) => error
   )

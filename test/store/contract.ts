@@ -487,7 +487,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     }
     await until(
       async () => (await a.get(callSid)) === undefined && (await b.get(callSid)) === undefined,
-      'its end'
+      'the end of the call'
     )
     t.ok(Date.now() - last >= 390)
     t.strictSame(await b.list(), [])
@@ -503,7 +503,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     await until(() => Date.now() > end, 'three times callTtl')
     t.match(await b.get(callSid), { callSid, listens: [{ state: 'streaming' }] })
     await a.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
-    await until(async () => (await b.get(callSid)) === undefined, 'its end')
+    await until(async () => (await b.get(callSid)) === undefined, 'the end of the call')
   })
 
   t.test('different callSids do not collide, whatever characters they have', async (t) => {

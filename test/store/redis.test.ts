@@ -110,7 +110,7 @@ t.test(
   }
 )
 
-t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
+t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs: 4 }, async (t) => {
   t.test(
     'calls continue without Redis, and are written when Redis is there',
     { buffered: true },
@@ -181,7 +181,10 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
 
       await server.start()
       const back = await timed(
-        until(() => a.store.health?.().available && b.store.health?.().available, 'both')
+        until(
+          () => a.store.health?.().available && b.store.health?.().available,
+          'both stores to be available'
+        )
       )
       t.ok(back.ms < 5_000, `back in ${back.ms} ms`)
       for (const { store } of [a, b]) {
@@ -207,8 +210,8 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
       const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
       for (let i = 0; i < 5; i++) await Promise.all([a.store.update('c2', {}), b.store.update('c2', {})])
       await server.kill()
-      // Instance a gets the webhook, and instance b the socket. The write of a is made first, but reaches Redis
-      // last.
+      // Instance a gets the webhook, and instance b the socket. The write of a is made first, but reaches
+      // Redis last.
       await a.store.update('c1', { listens: [{ id: 'l1', state: 'expected', path: '/audio' }] })
       await a.store.update('c2', { call: { callStatus: 'one' } })
       await networkTrip()
@@ -218,7 +221,10 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
       await networkTrip()
       await a.store.update('c2', { call: { callStatus: 'three' } })
       await server.start()
-      await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
+      await until(
+        () => [a, b].every(({ store }) => store.health?.().available),
+        'both stores to be available'
+      )
       t.match(await a.store.get('c1'), { listens: [{ state: 'streaming', path: '/audio', instance: 'b' }] })
       t.match(await b.store.get('c2'), { callStatus: 'three' })
     }
@@ -241,7 +247,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
       t.match(await one.store.update(callSid, late), { call: { callStatus: 'completed' } })
     }
     await server.start()
-    await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
+    await until(() => [a, b].every(({ store }) => store.health?.().available), 'both stores to be available')
     for (const { store } of [a, b]) {
       for (const callSid of ['c1', 'c2']) {
         t.match(await store.get(callSid), { callStatus: 'completed', endedAt: String })

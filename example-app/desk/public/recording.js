@@ -145,8 +145,8 @@ export class RecordingRow {
   }
 
   /**
-   * Handles the space bar and the arrow keys while the slider has the focus. In a long recording, a step of the
-   * slider itself would be too long.
+   * Handles the space bar and the arrow keys while the slider has the focus. In a long recording, a step of
+   * the slider itself would be too long.
    */
   #key(event, list) {
     const by = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key]

@@ -137,7 +137,7 @@ export class LiveWave {
     for (let from = 0, to = 0; to <= count; to++) {
       if (to < count && this.#columns[to].isSpokenTo) continue
       // These columns are drawn as one rectangle, because on some screens gaps would be visible between
-      // several.
+      // several rectangles.
       if (to > from) context.fillRect(right - shift - to * PITCH, middle - 2.5, (to - from) * PITCH, 5)
       from = to + 1
     }

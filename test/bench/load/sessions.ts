@@ -138,8 +138,8 @@ function nextPayload(): Record<string, unknown> {
 }
 
 /**
- * Returns the fields of a call in its later messages. They lack dial_call_duration, which in a hook means that the
- * listen had no socket.
+ * Returns the fields of a call in its later messages. They lack dial_call_duration, which in a hook means
+ * that the listen had no socket.
  */
 function status(payload: Record<string, unknown>, callStatus: string): object {
   const { sip: _sip, defaults: _defaults, ...call } = payload

@@ -20,7 +20,8 @@ interface Capacity {
 }
 
 /**
- * Measures how many calls one core can serve until it uses 95 % CPU, or until echoes or the event loop are 100 ms late.
+ * Measures how many calls one core can serve until it uses 95 % CPU, or until echoes or the event loop are
+ * 100 ms late.
  */
 export const capacity: Section = {
   title: 'Calls per core',

@@ -41,31 +41,32 @@ export const APPLICATIONS: readonly Application[] = [
 ]
 
 const BY_HAND =
-  'drives webhook, socket and hook by hand, one request after the other: its listens are those of the table, their order over sockets is in answers.test.ts'
+  'sends webhook, socket and hook by itself, one after the other; the table has such listens, and answers.test.ts has their order over a websocket'
 const PEERS =
-  "its applications are peers of the simulator, without the plugin; websocket.test.ts has the socket's"
+  'tests the simulator with applications that do not use the plugin; websocket.test.ts has those with a websocket'
 
 /** Files and pages that contain a listen but are not in the table, each with the reason. */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
-  'test/application/': 'is about a transport itself',
-  'test/listenVerb.test.ts': 'runs each of its rows over both by itself',
-  'test/verbs/rooms.test.ts': 'runs over both by itself',
+  'test/application/': 'tests one of the transports',
+  'test/listenVerb.test.ts': 'runs each row over both transports by itself',
+  'test/verbs/rooms.test.ts': 'runs over both transports by itself',
   'test/verbs/': 'prepares verbs without a call',
   'test/correlation/': BY_HAND,
   'test/routes/immunity.test.ts':
-    'its hosts change parsing and routing of HTTP; hosts.ts has those that people have',
+    'its hosts change how HTTP is parsed and routed; test/hosts/hosts.ts has the usual hosts',
   'test/metrics/metrics.test.ts': BY_HAND,
   'test/monitor/liveMonitor.test.ts': BY_HAND,
   'test/logs.test.ts': BY_HAND,
   'test/plugin.test.ts': BY_HAND,
-  'test/tracing/': 'compares spans with those of HTTP by itself',
+  'test/tracing/': 'compares the spans of both transports by itself',
   'test/simulator/': PEERS,
-  'test/bundle.test.ts': 'bundles the plugin: one call shows that it starts',
+  'test/bundle.test.ts': 'tests a bundle of the plugin, for which one call is enough',
   'test/handover.test.ts':
-    'three instances; test/soak/transports.test.ts takes its calls over both at random',
-  'test/soak/': 'takes its calls over both at random, or packs and installs the plugin',
+    'tests several instances; test/soak/transports.test.ts uses both transports at random',
+  'test/soak/': 'uses both transports at random, or packs and installs the plugin',
   'test/operations/': 'runs the application of docs/operations/cluster.md behind balancers',
-  'test/types/editor.test.ts': 'asks an editor, no call',
-  'test/audio/agent.test.ts': 'measures times to the sample, whatever asked for the listen',
-  'test/audio/fastReader.test.ts': 'reads sockets with and without ws, whatever asked for the listen'
+  'test/types/editor.test.ts': 'asks an editor, and makes no call',
+  'test/audio/agent.test.ts': 'measures times to the sample, which do not depend on the transport',
+  'test/audio/fastReader.test.ts':
+    'reads audio sockets with and without ws, which does not depend on the transport'
 }
