@@ -5,17 +5,28 @@ import { dirname } from 'node:path'
 const SOAK = 'test/soak'
 /** Tests that change their process for good, and the longest ones, each have their own process. */
 const ALONE = [
-  'test/tracing/',
+  'test/tracing/instrumentation.test.ts',
+  'test/tracing/tracing.test.ts',
+  'test/tracing/transports.test.ts',
   'test/cluster.test.ts',
   'test/handover.test.ts',
-  'test/bundle.test.ts',
   'test/audio/differential.test.ts',
   'test/audio/hangUp.test.ts',
   'test/audio/privacy.test.ts',
   'test/recording/output.test.ts',
-  'test/example-app/browser.test.ts',
-  'test/example-app/start.test.ts'
+  'test/example-app/browser.test.ts'
 ]
+/** Folders that take a few seconds each share one process. */
+const SMALL = [
+  'test/hosts',
+  'test/metrics',
+  'test/model',
+  'test/operations',
+  'test/tracing',
+  'test/twilio',
+  'test/verbs'
+]
+const SMALL_NAME = 'test/small'
 /** The longest tests begin first. Tests that measure time alternate with others. */
 const FIRST = [
   'test/simulator',
@@ -29,7 +40,6 @@ const FIRST = [
   'test/application',
   'test/example-app',
   'test/types',
-  'test/example-app/start.test.ts',
   'test/store',
   'test/routes',
   'test',
@@ -37,22 +47,11 @@ const FIRST = [
   'test/audio/privacy.test.ts',
   'test/bench',
   'test/audio/hangUp.test.ts',
-  'test/verbs',
-  'test/metrics',
+  SMALL_NAME,
   'test/audio/differential.test.ts'
 ]
 /** Tests that use much CPU and measure no time: they run at a lower priority. */
-const PATIENT = [
-  'test/audio/differential.test.ts',
-  'test/bundle.test.ts',
-  'test/example-app',
-  'test/example-app/start.test.ts',
-  'test/hosts',
-  'test/operations',
-  'test/routes',
-  'test/types',
-  'test/verbs'
-]
+const PATIENT = ['test/audio/differential.test.ts', 'test/example-app', 'test/routes', 'test/types']
 
 /** Returns true if the group measures no time. */
 export function isPatient(name) {
@@ -60,9 +59,9 @@ export function isPatient(name) {
 }
 
 /**
- * Returns the test files by the name of their process. The files of a folder share one, since a small file spends half
- * of its time on loading the code under test. `told`: beginnings of paths; only these files are returned, each in a
- * process of its own.
+ * Returns the test files by the name of their process. The files of a folder, and those of small folders, share one,
+ * since a small file spends half of its time on loading the code under test. `told`: beginnings of paths; only these
+ * files are returned, each in a process of its own.
  */
 export function groups(told = []) {
   const found = new Map(told.length > 0 ? [] : FIRST.map((name) => [name, []]))
@@ -70,7 +69,8 @@ export function groups(told = []) {
   for (const file of files.filter((name) => name.endsWith('.test.ts')).sort()) {
     const isTold = told.some((path) => file.startsWith(path))
     if (told.length > 0 ? !isTold : dirname(file) === SOAK) continue
-    const name = isTold || ALONE.some((path) => file.startsWith(path)) ? file : dirname(file)
+    const folder = SMALL.includes(dirname(file)) ? SMALL_NAME : dirname(file)
+    const name = isTold || ALONE.includes(file) ? file : folder
     found.set(name, [...(found.get(name) ?? []), file])
   }
   return found

@@ -9,8 +9,17 @@ import { until } from '../helpers/streamPair.js'
 const skip = missing('ffmpeg')
 const HZ = 440
 
-/** Returns an MP3 of a tone, which ffmpeg encodes. */
+const encoded = new Map<string, Buffer>()
+
+/** Returns an MP3 of a tone, which ffmpeg encodes, once for all tests. */
 function mp3(seconds: number, ...args: string[]): Buffer {
+  const key = [seconds, ...args].join(' ')
+  const file = encoded.get(key) ?? encode(seconds, args)
+  encoded.set(key, file)
+  return file
+}
+
+function encode(seconds: number, args: readonly string[]): Buffer {
   const source = ['-v', 'error', '-f', 'lavfi', '-i', `sine=${HZ}:d=${seconds}`, '-f', 'mp3']
   const { stdout, stderr } = spawnSync('ffmpeg', [...source, ...args, 'pipe:1'])
   if (stdout.length === 0) throw new Error(String(stderr))

@@ -71,7 +71,7 @@ sys.stdout.buffer.write(("%d %d\\n" % (w.getnchannels(), w.getframerate())).enco
 `
 if (!missing('python3')) {
   READERS["Python's wave"] = async (path) => {
-    const { stdout, stderr } = spawnSync('python3', ['-c', PYTHON, path])
+    const { stdout, stderr } = spawnSync('python3', ['-S', '-c', PYTHON, path])
     const end = stdout.indexOf('\n')
     const [channels = 0, sampleRate = 0] = stdout.toString('latin1', 0, end).split(' ').map(Number)
     if (end < 0) throw new Error(stderr.toString())
