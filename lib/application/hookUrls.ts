@@ -161,7 +161,7 @@ function warnOfHook(
   request.log.warn({ actionHook: url, method }, mistake)
 }
 
-/** Maximum number of mistakes to log, since the urls of hooks may all differ. */
+/** Maximum number of mistakes to remember and log. Without it, hooks whose urls all differ would fill the memory. */
 export const MAX_WARNED = 100
 
 type Serialize = (request: FastifyRequest) => unknown

@@ -25,8 +25,8 @@ export interface CausedEnd {
 
 interface Remembered extends CausedEnd {
   /**
-   * `at`: when we asked for the end; `until`: how long it may cause other ends; both in ms of
-   * performance.now()
+   * `at`: the time at which we asked for the end; `until`: the last time at which it may cause another end. Both
+   * in ms of performance.now()
    */
   at: number
   until: number

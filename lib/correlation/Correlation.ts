@@ -200,7 +200,7 @@ export class Correlation {
   }
 
   /**
-   * Writes that the socket of a listen streams. `metadata`: the socket's first frame, if the store does not know the
+   * Writes the state of a listen whose socket streams. `metadata`: the socket's first frame, if the store does not know the
    * call. `streams` in the result is false if the listen has ended, so that the caller closes the socket.
    */
   async streaming(

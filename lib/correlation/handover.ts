@@ -39,7 +39,7 @@ const SOCKET_SIGNATURE = /^\.[\w-]+/
 /** The result of `backgroundsOf()` if there is no background listen. */
 const NONE: ReadonlyMap<string, string> = new Map()
 
-/** The values that sign the socket paths of handed-over listens. */
+/** The key and the tag with which the socket path of a handed-over listen is signed. */
 export interface Signer {
   secret: Hmac
   /** tag of this instance: see SocketToken */

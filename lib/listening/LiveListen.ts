@@ -270,7 +270,7 @@ export class LiveListen {
         }
   }
 
-  /** Writes that another instance may continue the listen. Resolves to undefined if the listen has ended. */
+  /** Marks the listen in the store as free for another instance. Resolves to undefined if the listen has ended. */
   async #give(listen: Listen, segment: ListenSegment): Promise<Correlated | undefined> {
     const given = await this.#enqueue(() =>
       this.#deps.services.correlation.handedOver(listen, segment, {

@@ -94,8 +94,8 @@ function candidates(
 }
 
 /**
- * Returns the wsAuth of the verb if the token in the path has to contain it. This is so if the route asks for
- * credentials, if jambonz sends the wsAuth, and if it differs from the options `auth` and `webhookAuth`.
+ * Returns the verb's wsAuth if the token in the path has to contain it; otherwise undefined. The token contains a wsAuth
+ * that jambonz sends, that the route checks, and that is neither the option `auth` nor `webhookAuth`.
  */
 function ownCredentials(
   { auth, webhookAuth }: OwnAddress['options'],

@@ -6,8 +6,8 @@ import { toSample } from './samples.js'
  */
 const TAPS = 32
 /**
- * Maximum number of entries in the filter's table. A ratio of odd rates uses the nearest phase. The error is
- * then 62 dB below the sound.
+ * Maximum number of entries in the filter's table. A ratio of rates that needs more entries uses the nearest
+ * phase. The error is then 62 dB below the sound.
  */
 const MAX_TABLE = 65_536
 

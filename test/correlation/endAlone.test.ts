@@ -191,13 +191,16 @@ for (const transport of ['websocket', 'api'] as const) {
   )
 }
 
-t.test('if the plugin has no way to command the call, the background listen ends too', async (t) => {
-  const way = WAYS['disconnect()']!
-  const one = await instance(t, { way })
-  const { ended, hooks } = await run(simulate(one.base, 'http'), way, [one])
-  t.same(ended.map(({ endReason }) => endReason).sort(), ['disconnected', 'otherEnded'])
-  t.equal(hooks.length, 1)
-})
+t.test(
+  'if the plugin cannot send commands to the call, the end of a listen ends the background listen as well',
+  async (t) => {
+    const way = WAYS['disconnect()']!
+    const one = await instance(t, { way })
+    const { ended, hooks } = await run(simulate(one.base, 'http'), way, [one])
+    t.same(ended.map(({ endReason }) => endReason).sort(), ['disconnected', 'otherEnded'])
+    t.equal(hooks.length, 1)
+  }
+)
 
 t.test('if the REST API fails, the plugin ends the listen by closing its socket', async (t) => {
   const way = WAYS['disconnect()']!

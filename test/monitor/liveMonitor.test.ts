@@ -339,8 +339,8 @@ t.test('a supervisor who disconnects leaves no listener on the stream', async (t
     await until(() => stream.listenerCount('audio') === 0, 'the supervisor to be gone')
   }
   await visit()
-  // Counts calls of `done.then()` during visits. There must be none, because a promise keeps each callback
-  // until it settles.
+  // Counts calls of `done.then()` while supervisors come and go. There must be none, because a promise keeps each
+  // callback until it settles.
   const then = t.capture(stream.done, 'then', stream.done.then)
   for (let visits = 0; visits < 5; visits++) await visit()
   t.equal(then().length, 0)

@@ -137,7 +137,7 @@ for (const sent of [false, true]) {
 t.test('an instance creates its instance file once, even if many callers request it', async (t) => {
   const directory = await temporaryDirectory(t)
 
-  t.test('heartbeats while the instance file is created', async (t) => {
+  t.test('the first heartbeats, which come while the instance file is created, do no harm', async (t) => {
     for (let round = 0; round < 20; round++) {
       const instances = new Instances(directory, `beats-${round}`, 1)
       await instances.watch()

@@ -591,8 +591,7 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
       t.match((await a.store.write(id, [watchPart(id, 'a', true)])).applied, [true])
     }
     t.match((await a.store.write('let go', [watchPart('let go', 'a', false)])).applied, [true])
-    // Instance a also claims this listen itself. So the listen still belongs to a after a has stopped
-    // watching it.
+    // Instance "a" also claims this listen itself, so it keeps the listen after it has stopped watching.
     t.match((await a.store.write('claimed', [claimPart('claimed', 'a', false)])).applied, [true])
     t.match((await a.store.write('claimed', [watchPart('claimed', 'a', false)])).applied, [false])
     await a.store.close()

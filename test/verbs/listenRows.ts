@@ -460,7 +460,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     refused: /disableBidirectionalAudio contradicts/
   },
 
-  // Unknown properties. Because of one, jambonz would refuse the whole application.
+  // Unknown properties. A single one makes jambonz refuse all verbs of the answer.
   {
     says: 'an unknown property is refused, and the error names a similar property',
     listen: { maxlength: 5 },

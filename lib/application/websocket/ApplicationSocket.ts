@@ -17,8 +17,8 @@ const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
 const TAKEN: ReadonlySet<number> = new Set([200, 202])
 const NO_MESSAGE = 'no message of jambonz came'
 /**
- * Matches the headers of the upgrade that its messages do not get, since they describe only the upgrade
- * itself.
+ * Matches the headers of the upgrade that concern only the upgrade. The requests made from the socket's messages
+ * get all other headers of the upgrade.
  */
 const OF_UPGRADE =
   /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|accept-encoding|te|expect|range|if-.*|b3)$/
@@ -173,8 +173,8 @@ export class ApplicationSocket {
   }
 
   /**
-   * Answers session:new on this socket, while its handler still runs. Sends the handler's verbs, or HOLD if
-   * they do not come before the deadline of the new ack.
+   * Answers a session:new that jambonz repeats on this socket while the webhook's handler still runs for the first
+   * one. Sends the handler's verbs, or HOLD at the deadline of this ack if there are no verbs by then.
    */
   async #takeOver(answer: PendingAnswer, msgid: string): Promise<void> {
     answer.asked.push({ msgid, socket: this })

@@ -106,9 +106,9 @@ export class HeardTrack implements AudioSink {
   readonly #startMs: number
   #clockMs = 0
   #audioMs: number
-  // ms, the least delay of the clock behind #clockMs in this half of the window.
+  // ms, the least difference between performance.now() and #clockMs at a frame, in this half of the CLOCK_WINDOW.
   #delay = Infinity
-  // ms, the least delay in the previous half of the window.
+  // ms, the same in the previous half of the CLOCK_WINDOW.
   #delayBefore: number
   #halfEndsAt = performance.now() + CLOCK_WINDOW / 2
 
@@ -148,7 +148,7 @@ export class HeardTrack implements AudioSink {
 
   /** Calls `label` when the caller has heard all audio that was sent. */
   labelEnd(label: (atMs: number) => void): void {
-    // If the prebuffer holds back the audio before the label, the label waits with it.
+    // If the prebuffer of jambonz holds back the audio before the label, the label waits as long as that audio.
     const at = this.#sent.at(-1)?.at === Infinity ? Infinity : -Infinity
     this.#sent.push({ kind: 'label', at, length: 0, sync: undefined, label })
   }

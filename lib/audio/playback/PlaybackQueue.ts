@@ -24,7 +24,7 @@ export class PlaybackQueue {
   #dropUntil = 0
   #placements: Array<Placement & { at: number }> = []
 
-  /** `backlog`: returns the bytes that were written and not taken, the current chunk included. */
+  /** `backlog`: returns the number of bytes that the application wrote and the queue has not sent. */
   constructor(backlog: () => number) {
     this.#backlog = backlog
   }
@@ -160,7 +160,7 @@ export class PlaybackQueue {
  */
 export class Beginning {
   #heldSince: number | undefined
-  // true from the time when there is enough audio until jambonz plays it.
+  // true from when there is enough audio for jambonz to begin, until jambonz plays it.
   #begins = false
 
   /**

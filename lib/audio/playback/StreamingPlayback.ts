@@ -21,7 +21,7 @@ export interface StreamingPlaybackOptions extends PlaybackSenderOptions {
 
 /**
  * The playback to the caller, in streaming mode. Sends the audio, marks and flushes of the application in order. Pads
- * the audio, and keeps samples out of it that jambonz would take for marks. Audio takes one of two ways:
+ * the audio, and replaces samples that jambonz would take for marks. Audio takes one of two ways:
  * - `sendNow()`, if nothing waits and the chunk may go out whole: the chunk is sent at once;
  * - `write()` in all other cases: the chunk goes into the PlaybackQueue, and `#pump()` takes one step after the other
  *   until a step has to wait. The pump runs after each write, action and report of jambonz, and at each tick.
@@ -42,7 +42,7 @@ export class StreamingPlayback {
   #dropping = false
   // true if no audio may be sent until jambonz has reported the mark at the end of the sent audio.
   #heldByMark = false
-  // false after a wrong or missing report of jambonz, so that the clock settles the marks.
+  // false after a wrong or missing report of jambonz, which settles marks at their computed times from then on.
   #marksWork = true
   readonly #markSamples = new MarkSamples()
 
@@ -316,7 +316,7 @@ export class StreamingPlayback {
     this.#markSamples.sent(samples, now + this.#playout.aheadMs(now))
   }
 
-  // Sends a mark, or lets the clock settle it. Returns false if the mark must wait.
+  // Sends a mark to jambonz, or settles it at the computed time of its playout. Returns false if the mark must wait.
   #placeMark(name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
     const more = !this.#queue.silent
     const inBand = this.#options.rate === EXACT_RATE && !this.#markSamples.mayPlay(now)

@@ -173,8 +173,8 @@ export class ListenSocket {
   }
 
   /**
-   * Ends the pause. Audio that was said before belongs to the pause, even if it arrives later. If the listener of a key
-   * ends the pause, the keys after that key are not private.
+   * Ends the pause. Audio that was said before belongs to the pause, even if it arrives later. If a listener of
+   * `dtmf` ends the pause, the keys after that key are not private.
    */
   resumeSinks(): void {
     this.#keysArePublic = this.#delivering === 'dtmf'

@@ -162,7 +162,7 @@ export class TextReader {
     return message
   }
 
-  // Counts the texts of each second.
+  // Counts a text frame. Returns false if this second had too many of them.
   #allows(now: number): boolean {
     if (now - this.#since >= SECOND) {
       this.#since = now

@@ -9,8 +9,8 @@ const BUFFER_SECONDS = 2
 const LOST_AFTER_OVERRUN = 16
 
 /**
- * The media server's buffer between the call and the websocket (mod_audio_fork, fork_frame). The module drops all audio
- * in a full buffer. With resampling it keeps the buffer, and drops new audio until there is room.
+ * The media server's buffer between the call and the websocket (mod_audio_fork, fork_frame). When the buffer is full,
+ * the module empties it. With resampling it keeps the content instead, and drops new audio until there is room.
  */
 export class AudioBuffer {
   readonly #bytes: Buffer

@@ -13,7 +13,7 @@ const HEAD_BYTES = 4
  * built.
  */
 const FRAME = Buffer.allocUnsafeSlow(65_536)
-/** maximum bytes of a message that is written directly */
+/** maximum bytes of a message that has room in FRAME; ws sends longer messages */
 const MAX_DIRECT = FRAME.length - HEAD_BYTES
 
 /**

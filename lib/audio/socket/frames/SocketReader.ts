@@ -10,15 +10,15 @@ export const BATCH_INTERVAL = 800
  */
 export const LISTENING_INTERVAL = 40
 /**
- * Maximum ms until a socket is read for the first time. If a pause began before the first read, it would not be known
- * how late audio arrives after the pause.
+ * Maximum ms until a socket is read for the first time. The first read shows how late audio arrives on this connection,
+ * and a pause needs that to find the audio that was said before the pause ended.
  */
 const FIRST_READ = 60
 
 export interface Batched {
   /** ms between two reads */
   readonly interval: number
-  /** Reads the batch. Returns true if Node has to read it. The socket then stays open to Node until `shut()`. */
+  /** Reads what has arrived. Returns true if only Node can read the socket: Node then reads until `shut()`. */
   open(): boolean
   shut(): void
 }
