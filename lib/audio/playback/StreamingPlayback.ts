@@ -42,7 +42,7 @@ export class StreamingPlayback {
   #dropping = false
   // true if no audio may be sent until jambonz has reported the mark at the end of the sent audio.
   #heldByMark = false
-  // false after a wrong or missing report of jambonz, which settles marks at their computed times from then on.
+  // false once jambonz has reported a mark wrongly or not at all: marks are then settled at their computed times.
   #marksWork = true
   readonly #markSamples = new MarkSamples()
 
