@@ -358,7 +358,7 @@ test('the socket is read every 40 ms if the application only listens, and at onc
   t.equal(agent.live.socket.reader.readMs, 0, 'the application will speak')
 })
 
-test('readNow() reads a batch before its time', async (t) => {
+test('readNow() reads the audio before the next batch is due', async (t) => {
   const { live, sink, socket } = await begun(t)
   socket.send(ramp(20))
   const asked = performance.now()

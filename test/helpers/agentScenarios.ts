@@ -126,7 +126,7 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
   ]
 }
 
-/** Returns further ways to speak. Their calls are made in addition to the calls of `sixScenarios()`. */
+/** Returns ways to speak that `sixScenarios()` does not have, with more rates, pauses and sizes of pieces. */
 export function otherScenarios(mixType: AgentCall['mixType']): Scenario[] {
   const random = randomNumbers()
   const said = async (stream: AudioStream) => {

@@ -50,7 +50,7 @@ export interface ChaosCounts {
   strangers: number
 }
 
-/** Runs calls while all faults happen at once. */
+/** Runs calls while instances, Redis, clocks, disks and networks fail at the same time. */
 export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): Promise<ChaosCounts> {
   const random = seededRandom(seed)
   const server = await startRedis(t)

@@ -10,10 +10,7 @@ export interface Sent {
   data?: unknown
 }
 
-/**
- * jambonz' side of an application websocket. The test decides which messages it sends; it answers nothing by
- * itself.
- */
+/** jambonz' side of an application websocket. It sends only the messages that a test makes it send. */
 export class JambonzSocket {
   /** messages that the application sent */
   readonly sent: Sent[] = []
