@@ -21,9 +21,9 @@ export interface UnnamedSocket {
 }
 
 /**
- * Resolves to the listen of a socket whose path names no listen (option `strict: false`). Takes the listen
- * whose id is in the metadata. If there is none, takes an open listen of the same call or leg. If there is
- * none, creates a listen, for a call that another application set up.
+ * Resolves to the listen of a socket whose path names no listen (option `strict: false`). Claims the listen
+ * whose id is in the metadata or, if it can't be claimed, an open listen of the same call or leg. If no
+ * listen can be claimed, creates a listen, for a call that another application set up.
  */
 export async function identified(correlation: Correlation, socket: UnnamedSocket): Promise<Correlated> {
   const { issuer } = correlation

@@ -148,7 +148,7 @@ export class LiveListen {
     if (!isNamed) {
       this.#logger.warn(
         { callSid: known.callSid },
-        'the first frame has no callSid: the audio is kept under another name'
+        'the first frame has no callSid, so the plugin makes one up for the audio'
       )
     }
     return await identified(correlation, {

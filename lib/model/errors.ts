@@ -72,31 +72,31 @@ export const ERR_VERB_INVALID = define(
 export const ERR_AUDIO_AUTH = define(
   'FST_JAMBONZ_AUDIO_AUTH',
   'an audio socket has wrong Basic credentials',
-  'wrong or missing Basic credentials for the audio socket: wsAuth of the listen verb must be the option auth',
+  'wrong or missing Basic credentials for the audio socket: the wsAuth of the listen verb must equal the option auth',
   401
 )
 export const ERR_AUDIO_PATH_UNKNOWN = define(
   'FST_JAMBONZ_AUDIO_PATH_UNKNOWN',
   'the path of an audio socket was not signed by this application',
-  'this audio path was not given out by this application: all instances need the same option secret',
+  'this application did not sign this audio path. If it has several instances, all need the same option secret',
   404
 )
 export const ERR_AUDIO_PATH_USED = define(
   'FST_JAMBONZ_AUDIO_PATH_USED',
   'a second audio socket came for the same listen',
-  'this audio path was used already: each listen opens one socket',
+  'this audio path was used already, and each listen opens only one socket',
   409
 )
 export const ERR_AUDIO_PATH_EXPIRED = define(
   'FST_JAMBONZ_AUDIO_PATH_EXPIRED',
   'the path of an audio socket is more than six hours old',
-  'this audio path was given out %s ago, and opens a socket for %s: let the call ask for a new listen',
+  'this audio path was signed %s ago, and is valid for %s. Answer the call with a new listen verb',
   410
 )
 export const ERR_AUDIO_PATH_FORGOTTEN = define(
   'FST_JAMBONZ_AUDIO_PATH_FORGOTTEN',
   'an audio socket came for a call that the store has dropped',
-  'no listen "%s" is known here: its call has been forgotten, or all instances need the same store',
+  'the store does not have the listen "%s". Its call has expired, or another instance with another store answered it',
   404
 )
 export const ERR_AUDIO_HANDSHAKE = define(
@@ -120,7 +120,7 @@ export const ERR_AUDIO_DRAINING = define(
 export const ERR_AUDIO_FULL = define(
   'FST_JAMBONZ_AUDIO_FULL',
   'an audio socket came while the instance already had `limits.maxStreams` streams',
-  'this instance has its %s streams (limits.maxStreams)',
+  'this instance already has the maximum of %s streams (limits.maxStreams)',
   503
 )
 export const ERR_AUDIO_ROUTE = define(
@@ -132,13 +132,13 @@ export const ERR_AUDIO_ROUTE = define(
 export const ERR_AUDIO_MODE = define(
   'FST_JAMBONZ_AUDIO_MODE',
   'a method of a stream needs another value of `bidirectionalAudio` in the listen verb',
-  '%s() is not possible on this stream: the listen verb must say bidirectionalAudio: %s',
+  '%s() is not possible on this stream: the listen verb must have bidirectionalAudio: %s',
   500
 )
 export const ERR_AUDIO_CLOSED = define(
   'FST_JAMBONZ_AUDIO_CLOSED',
   '`write()` was called after the caller had hung up',
-  'the listen has ended: the caller hears nothing more of what is written. Stop writing when the stream is destroyed',
+  'the listen has ended, so the caller does not hear this audio. Stop writing when the stream is destroyed',
   500
 )
 export const ERR_AUDIO_FILE = define(
@@ -194,7 +194,7 @@ export const ERR_RECORDING_DECRYPT = define(
 export const ERR_RECORDING_FORMAT = define(
   'FST_JAMBONZ_RECORDING_FORMAT',
   'the input of `decryptRecording()` is not an encrypted recording of this plugin',
-  'not a recording of ours: %s'
+  'this is no recording of fastify-jambonz-listen: %s'
 )
 export const ERR_RECORDING_FFMPEG = define(
   'FST_JAMBONZ_RECORDING_FFMPEG',
@@ -257,31 +257,31 @@ export const ERR_SIGNATURE_GET = define(
 export const ERR_HANDLER_THREW = define(
   'FST_JAMBONZ_HANDLER_THREW',
   'a handler threw a value that is not an `Error`',
-  'a handler threw %s, which is no Error: throw one that says what went wrong',
+  'a handler threw %s, which is not an Error. Throw an Error that says what went wrong',
   500
 )
 export const ERR_WEBHOOK_AUTH = define(
   'FST_JAMBONZ_WEBHOOK_AUTH',
   'a request to a webhook or hook has wrong Basic credentials',
-  'wrong or missing Basic credentials: enter those of webhookAuth in the jambonz portal',
+  'wrong or missing Basic credentials: enter the credentials of the option webhookAuth in the jambonz portal',
   401
 )
 export const ERR_CALL_SID = define(
   'FST_JAMBONZ_CALL_SID',
   'the payload of a request has no `call_sid`',
-  'the payload has no call_sid of 1 to %s bytes: this url is for jambonz',
+  'the payload has no call_sid of 1 to %s bytes. Only jambonz should request this url',
   400
 )
 export const ERR_HOOK_KEY = define(
   'FST_JAMBONZ_HOOK_KEY',
   'a GET hook has no valid key',
-  "this GET hook has no valid key: only a listen whose actionHook says method: 'GET' is given one, in its url",
+  "this GET hook has no valid key. The plugin puts a key into the url only for an actionHook with method: 'GET'",
   404
 )
 export const ERR_UNKNOWN_LISTEN = define(
   'FST_JAMBONZ_UNKNOWN_LISTEN',
   'a GET hook names a listen that the store does not have',
-  'no listen "%s" is known here: it has expired, or another secret or store gave it out',
+  'the store does not have the listen "%s". It has expired, or another instance with another secret or store answered it',
   404
 )
 
@@ -289,7 +289,7 @@ export const ERR_UNKNOWN_LISTEN = define(
 export const ERR_WEBSOCKET_AUTH = define(
   'FST_JAMBONZ_WEBSOCKET_AUTH',
   'an application websocket came, and `webhookSecret` is set without `webhookAuth`',
-  'jambonz does not sign what it sends over an application websocket: with the option webhookSecret set webhookAuth, too, and enter it in the jambonz portal',
+  'jambonz does not sign the messages of an application websocket. Set the option webhookAuth besides webhookSecret, and enter its credentials in the jambonz portal',
   401
 )
 export const ERR_WEBSOCKET_DRAINING = define(
@@ -301,25 +301,25 @@ export const ERR_WEBSOCKET_DRAINING = define(
 export const ERR_HOOK_ROUTE = define(
   'FST_JAMBONZ_HOOK_ROUTE',
   'the hook in a message of an application websocket is a route that was not registered with `webhook()` or `actionHook()`',
-  'an application websocket opens no route of the application, and %s is one: register it with webhook() or actionHook()',
+  'an application websocket can only call routes of webhook() and actionHook(), and %s is another route. Register it with one of these methods',
   404
 )
 export const ERR_MESSAGE_TOO_LONG = define(
   'FST_JAMBONZ_MESSAGE_TOO_LONG',
   'the verbs of an answer are too long for an application websocket',
-  'over an application websocket jambonz takes messages of %s bytes, and these verbs are %s bytes of JSON: answer fewer or shorter ones, and send the others later with calls.redirect(callSid, verbs, { queue: true })',
+  'jambonz takes messages of at most %s bytes over an application websocket, and the JSON of these verbs has %s bytes. Answer fewer or shorter verbs, and send the other verbs later with calls.redirect(callSid, verbs, { queue: true })',
   500
 )
 export const ERR_COMMAND_TOO_LONG = define(
   'FST_JAMBONZ_COMMAND_TOO_LONG',
   'a command is too long for an application websocket',
-  'over an application websocket jambonz takes messages of %s bytes, and the command %s is %s bytes of JSON: send less at once',
+  'jambonz takes messages of at most %s bytes over an application websocket, and the JSON of the command %s has %s bytes. Send less at once',
   500
 )
 export const ERR_NOT_REACHED = define(
   'FST_JAMBONZ_NOT_REACHED',
   'no instance has a connection to the call that a command is for',
-  'call %s can not be commanded: %s',
+  'no command can be sent to call %s: %s',
   404
 )
 export const ERR_API_MISSING = define(

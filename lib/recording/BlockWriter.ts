@@ -173,7 +173,7 @@ export class BlockWriter implements Flushable {
     this.#onError(
       new ERR_RECORDING_STALLED(
         this.#output.name,
-        `what it is written to has not answered for ${writeTimeout} ms. Look at the disk or the sink`
+        `the disk or sink has not answered for ${writeTimeout} ms. Look at the disk or the sink`
       )
     )
   }

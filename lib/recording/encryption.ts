@@ -58,7 +58,7 @@ export function keyIdOf(preamble: Buffer): string {
 
 export function readFrameHead(bytes: Buffer): FrameHead {
   const textBytes = bytes.readUInt32LE(0)
-  if (textBytes > MAX_TEXT_BYTES) throw new ERR_RECORDING_DECRYPT('a frame of it is damaged')
+  if (textBytes > MAX_TEXT_BYTES) throw new ERR_RECORDING_DECRYPT('one of its frames is damaged')
   return { textBytes, last: bytes[4] === 1 }
 }
 

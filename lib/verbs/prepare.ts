@@ -148,7 +148,7 @@ class Answer {
     const ignored = ['listen', 'stream'].find((key) => data[key] !== undefined)
     if (ignored !== undefined && this.#context.platform === '0.9') {
       throw new ERR_VERB_INVALID(
-        `${at}.${ignored}: jambonz 0.9 never starts it: listen in dial or config instead, or say that yours is another with the option platform: '11'`
+        `${at}.${ignored}: jambonz 0.9 never starts it. Put the listen into dial or config, or set the option platform: '11' if that is your jambonz`
       )
     }
     return this.#nesting(data, at, name)
@@ -165,7 +165,7 @@ class Answer {
     const misplaced = FOREGROUND_ONLY.find((property) => property in listen)
     if (misplaced !== undefined) {
       throw new ERR_VERB_INVALID(
-        `${at}.${key}.${misplaced}: a listen in config has none, and jambonz refuses the whole application over it: leave it out, or use a listen verb`
+        `${at}.${key}.${misplaced}: jambonz refuses this property in config, and with it all verbs of the answer. Leave it out, or use a listen verb`
       )
     }
     this.#check(() => checkConfigListen(listen, `${at}.${key}`))

@@ -200,7 +200,7 @@ export function checkMetadata(metadata: Record<string, unknown>, at: string): vo
   const reserved = Object.keys(metadata).find((key) => RESERVED.has(key))
   if (reserved !== undefined) {
     throw new ERR_VERB_INVALID(
-      `${at}.metadata.${reserved}: the name is taken, jambonz or this plugin writes it into the same frame: choose another`
+      `${at}.metadata.${reserved}: jambonz or this plugin uses this name in the same frame. Choose another name`
     )
   }
   checkMetadataSize(metadata, at)
@@ -210,7 +210,7 @@ export function checkMetadataSize(metadata: Record<string, unknown>, at: string)
   const bytes = Buffer.byteLength(JSON.stringify(metadata))
   if (bytes > MAX_METADATA_BYTES) {
     throw new ERR_VERB_INVALID(
-      `${at}.metadata is ${bytes} bytes of JSON, more than the ${MAX_METADATA_BYTES} that reach the socket whole: keep data with calls.update() instead`
+      `${at}.metadata is ${bytes} bytes of JSON, more than the ${MAX_METADATA_BYTES} that reach the socket whole. Keep the data with calls.update() instead`
     )
   }
 }
@@ -258,13 +258,13 @@ export function checkCredentials(name: string, { username, password }: Credentia
   if (username.includes(':')) {
     throw new ERR_CREDENTIALS(
       name,
-      'username has a colon, where HTTP Basic begins the password: choose one without'
+      'username has a colon, after which HTTP Basic expects the password. Choose a username without a colon'
     )
   }
   if (CONTROL_CHARACTERS.test(username + password)) {
     throw new ERR_CREDENTIALS(
       name,
-      "a control character, such as a line feed, is in them: jambonz can't hand them to its media server"
+      "they have a control character, such as a line feed, which jambonz can't pass to its media server"
     )
   }
   const bytes = Buffer.byteLength(username) + Buffer.byteLength(password)

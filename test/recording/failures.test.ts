@@ -155,8 +155,7 @@ t.test(
       for (const directory of [readOnly, join(readOnly, 'below'), join(parent, 'new')]) {
         await t.rejects(build(t, { directory }), {
           code: 'FST_JAMBONZ_OPTIONS',
-          message:
-            /can't be written \(EACCES: permission denied, mkdir .*let the user that the process runs as/
+          message: /can't be written \(EACCES: permission denied, mkdir .*let the user of this process/
         })
       }
     } finally {

@@ -288,7 +288,7 @@ t.test('a Redis user needs the permissions that docs/stores.md lists', { skip: n
     const { store, said } = await open(t, server, { instance: 'b', client: as('deaf') })
     await until(() => !store.health().available, 'health()')
     t.match(store.health(), { available: false, problem: /SUBSCRIBE jambonz:events.*NOPERM/ })
-    t.match(said('refused to subscribe us'), [{ channel: 'jambonz:events' }])
+    t.match(said('refused the subscription'), [{ channel: 'jambonz:events' }])
   })
 })
 

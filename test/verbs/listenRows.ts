@@ -206,7 +206,7 @@ export const LISTEN_ROWS: ListenRow[] = [
   ].map((key) => ({
     says: `metadata: the key ${key} is refused, because it would overwrite a call attribute`,
     listen: { metadata: { [key]: 'x' } },
-    refused: new RegExp(`metadata\\.${key}: the name is taken`)
+    refused: new RegExp(`metadata\\.${key}: jambonz or this plugin uses this name`)
   })),
 
   // mixType

@@ -239,7 +239,7 @@ t.test('listens that are nested in config', async (t) => {
   for (const property of ['actionHook', 'transcribe', 'earlyMedia', 'channel', 'auth', 'id']) {
     t.test(`config.listen with ${property} is an error`, async (t) => {
       t.throws(refused([{ verb: 'config', listen: { [property]: '/x' } }]), {
-        message: new RegExp(`\\[0\\] config\\.listen\\.${property}: a listen in config has none`)
+        message: new RegExp(`\\[0\\] config\\.listen\\.${property}: jambonz refuses this property in config`)
       })
     })
   }

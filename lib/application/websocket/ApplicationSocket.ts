@@ -110,7 +110,10 @@ export class ApplicationSocket {
     this.lastMessageAt = performance.now()
     const message = readMessage(String(data), (text) => this.#sockets.parse(text))
     if (message === undefined) {
-      this.request.log.warn({ callSid: this.callSid }, 'application socket: a message is not one of jambonz')
+      this.request.log.warn(
+        { callSid: this.callSid },
+        'application socket: a message has not the form of jambonz'
+      )
       return
     }
     this.#sockets.application.metrics.messaged(message.type)
@@ -119,7 +122,7 @@ export class ApplicationSocket {
       (err: unknown) => {
         this.request.log.error(
           { err, callSid: this.callSid, type: message.type },
-          'application socket: a message failed'
+          'application socket: a message could not be handled'
         )
       }
     )
@@ -168,7 +171,7 @@ export class ApplicationSocket {
       await this.send(ackOf(msgid))
       return this.#sockets.reached(callSid)
     }
-    this.request.log.info({ callSid }, 'jambonz reconnected before it was answered')
+    this.request.log.info({ callSid }, 'jambonz reconnected before the call was answered')
     await this.#answerFirst(message)
   }
 
@@ -190,7 +193,7 @@ export class ApplicationSocket {
     if (hook !== undefined) {
       this.request.log.error(
         { callSid, hook, type },
-        'no webhook() or actionHook() of this application has the path of the hook: the next verb runs'
+        'no webhook() or actionHook() of this application has the path of the hook, so jambonz runs the next verb'
       )
     }
     await this.#acknowledge(answer, undefined)

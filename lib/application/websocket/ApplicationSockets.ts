@@ -193,7 +193,7 @@ export class ApplicationSockets {
       if (answer.acked || !this.#forget(answer)) return
       this.application.logger.warn(
         { callSid: answer.callSid },
-        'session:new was not answered: its socket broke'
+        'session:new was not answered, since its socket broke'
       )
     }, RECONNECTED_WITHIN).unref()
   }
@@ -207,7 +207,10 @@ export class ApplicationSockets {
     if (callSid === undefined) return
     const acknowledgedAt = new Date().toISOString()
     this.application.correlation.arrived(callSid, { acknowledgedAt }).catch((err: unknown) => {
-      this.application.logger.error({ err, callSid }, 'the acknowledgement of a call could not be written')
+      this.application.logger.error(
+        { err, callSid },
+        'the first answer to a call could not be noted in the store'
+      )
     })
   }
 
@@ -227,7 +230,7 @@ export class ApplicationSockets {
   event(type: JambonzEventName, { callSid, hook, data }: SocketMessage): void {
     if (callSid === undefined) return
     if (type === 'jambonz:error') {
-      this.application.logger.error({ callSid, data }, 'jambonz could not do what this application sent')
+      this.application.logger.error({ callSid, data }, 'jambonz reports an error of this application')
     }
     this.application.correlation.emit(type, { callSid, data, ...(hook !== undefined && { hook }) })
   }

@@ -108,7 +108,7 @@ export class SocketOpening {
   #warn(data: Buffer, isBinary: boolean): void {
     const first = isBinary ? 'audio' : `${data.length} bytes of text that is no JSON object`
     this.#logger.warn(
-      `the socket began with ${first} in place of the metadata; ${this.#known ? 'its path names the listen, so its audio is kept' : 'nothing names the listen'}`
+      `the socket began with ${first} in place of the metadata; ${this.#known ? 'its path names the listen, so its audio is kept' : 'its path names no listen'}`
     )
   }
 }

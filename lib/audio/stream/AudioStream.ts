@@ -125,7 +125,7 @@ export class AudioStream extends SpeakingDuplex {
     }
     if (this.mixType !== 'stereo' && !mono) {
       throw new ERR_AUDIO_CHANNEL(
-        `a ${this.mixType} stream has no channel "${name}": the listen verb must say mixType: 'stereo'`
+        `a ${this.mixType} stream has no channel "${name}": the listen verb must have mixType: 'stereo'`
       )
     }
     return new ChannelReader(mono ? 'whole' : side, this.#live)

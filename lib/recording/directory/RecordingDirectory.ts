@@ -104,7 +104,7 @@ export class RecordingDirectory {
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new ERR_OPTIONS(
-        `recording.directory: "${this.path}" can't be written (${reason}). Choose another, or let the user that the process runs as write there`,
+        `recording.directory: "${this.path}" can't be written (${reason}). Choose another directory, or let the user of this process write there`,
         { cause }
       )
     }
@@ -256,7 +256,7 @@ export class RecordingDirectory {
     return part?.sidecar !== undefined && (await readPartSidecar(part.sidecar))?.id === listen.id
   }
 
-  /** Resolves to true if no file in its directory has the same name in another case. */
+  /** Resolves to true if no file in the directory of `base` has the same name in another case. */
   async #isNew(base: string): Promise<boolean> {
     const directory = dirname(base)
     const names = this.#names.get(directory) ?? (await this.#list(directory))

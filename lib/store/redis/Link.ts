@@ -277,7 +277,7 @@ export class Link {
       if (this.#deaf === undefined) {
         logger.error(
           { err, channel },
-          'Redis refused to subscribe us: hooks on another instance wait up to a second longer. Grant its user the channel, as in docs/stores.md'
+          'Redis refused the subscription, so a hook on this instance may wait up to a second longer for a listen of another instance. Grant the Redis user the channel, as in docs/stores.md'
         )
       }
       this.#deaf = `Redis refused SUBSCRIBE ${channel}: ${err.message}`
