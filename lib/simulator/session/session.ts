@@ -251,7 +251,7 @@ export class Session {
     if (this.notifyEvents) this.post.event('verb:status', { event, id: data.id, name: verb })
   }
 
-  // Over a websocket the call goes on after its last verb.
+  // Over a websocket the call goes on after its last verb, and waits for commands.
   async #awaitCommands(): Promise<void> {
     const idle = deferred()
     this.#idle = idle
