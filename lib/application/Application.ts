@@ -42,7 +42,7 @@ export interface ApplicationOptions {
   readonly auth: Credentials | undefined
   /** Basic credentials of webhooks and hooks */
   readonly webhookAuth: Credentials | undefined
-  /** accepted secrets; if there are none, signatures are not checked */
+  /** accepted secrets; if the list is empty, signatures are not checked */
   readonly webhookSecrets: readonly Hmac[]
   /** seconds by which the time in a signature may be off */
   readonly signatureTolerance: number

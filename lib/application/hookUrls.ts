@@ -65,7 +65,10 @@ export class JambonzRoutes {
     return inner !== undefined && this.kindOf('POST', inner) === 'actionHook'
   }
 
-  /** Returns the kind of the route that a whole path, without its query, leads to; undefined if there is none. */
+  /**
+   * Returns the kind of the route that a whole path, without its query, leads to; undefined for any other
+   * path.
+   */
   kindOf(method: 'GET' | 'POST', path: string): RouteKind | undefined {
     const kind = this.#routes.find(method, path)
     if (kind !== undefined) return kind

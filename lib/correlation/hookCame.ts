@@ -217,8 +217,8 @@ async function endedListen(
 }
 
 /**
- * Returns the listen that a hook without a listen id is for: the listen with the verb's id. If there is none,
- * returns the latest open listen. If there is none, returns the latest listen.
+ * Returns the listen that a hook without a listen id is for. This is the listen with the verb's id, or else
+ * the latest open listen, or else the latest listen.
  */
 function latestListen(call: StoredCall, verbId: string | undefined): StoredListen | undefined {
   const { listens } = call

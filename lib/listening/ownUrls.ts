@@ -64,7 +64,9 @@ export function socketUrl(
   return { path: route, url: `${base}${found.path}/${signed}${own.rest}` }
 }
 
-/** Returns the first path for which `find` returns a value, with that value; undefined if there is none. */
+/**
+ * Returns the first path for which `find` returns a value, with that value; undefined if `find` returns none.
+ */
 export function firstFound<T>(
   paths: readonly string[],
   find: (path: string) => T | undefined

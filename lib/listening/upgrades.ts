@@ -98,7 +98,7 @@ class ServerUpgrades {
   }
 
   /**
-   * Ends the socket of an upgrade that was refused. @fastify/websocket does so only if its hooks run. They do
+   * Ends the socket of an upgrade that was refused. The hooks of @fastify/websocket end such a socket, but do
    * not run if an earlier hook of the application refused the request, or if the url can't be decoded. The
    * socket would then stay open and unread, and `fastify.close()` would wait for it. While the server closes,
    * @fastify/websocket does not listen any more, so the answer is 503.

@@ -239,7 +239,7 @@ export type Listen = {
    * without a pause
    */
   readonly paused?: false | PauseMode
-  /** the finished recording; undefined if there is none, or not yet */
+  /** the finished recording; undefined if the listen has no recording, or no finished one yet */
   readonly recording?: FinishedRecording
   /** why the recording is missing or incomplete */
   readonly recordingError?: string

@@ -19,8 +19,8 @@ export class Audience {
   constructor(stream: AudioStream) {
     this.#stream = stream
     this.#mostWaiting = (MAX_DELAY / 1000) * stream.sampleRate * channelsWithOutput(stream) * SAMPLE_BYTES
-    // One callback for all supervisors, since the promise keeps its callbacks until it settles, even for
-    // those who left.
+    // One callback for all supervisors, since the promise keeps its callbacks until it settles, even the
+    // callbacks of supervisors who left.
     stream.done.then(() => {
       for (const supervisor of this.#supervisors) closeSocket(supervisor, CLOSE.normal)
     })

@@ -166,7 +166,7 @@ export function firstMpegFrame(file: Uint8Array): MpegFrame | undefined {
   return first
 }
 
-/** Returns the index behind an ID3v2 tag at the beginning of a file; 0 if there is none. */
+/** Returns the index behind an ID3v2 tag at the beginning of a file; 0 if the file has no tag. */
 export function endOfId3(file: Uint8Array): number {
   const [i = 0, d = 0, three = 0, version = 0, revision = 0, flags = 0, ...size] = file.subarray(0, 10)
   const isTag = i === 0x49 && d === 0x44 && three === 0x33 && version < 0xff && revision < 0xff

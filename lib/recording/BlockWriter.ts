@@ -162,7 +162,8 @@ export class BlockWriter implements Flushable {
   }
 
   flush(): void {
-    // While the output is busy, the block continues to fill up. It is handed over when the output is free.
+    // While the output is busy, the block continues to fill up. The block is handed over when the output is
+    // free.
     if (this.#askedAt > 0) this.#overdue = true
     else this.#seal()
   }

@@ -56,7 +56,7 @@ export interface StoreHealth {
   pending: number
   /** number of calls whose pending writes this instance has dropped since its start */
   dropped: number
-  /** the problem, in words for an operator; undefined if there is none */
+  /** the problem, in words for an operator; undefined while the store works fully */
   problem?: string
 }
 

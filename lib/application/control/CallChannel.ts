@@ -173,8 +173,8 @@ export class CallChannel {
   }
 
   /**
-   * Resolves to true when `holder` has sent the order. Resolves to false if it has not, or gives no reply
-   * within `ms`.
+   * Resolves to true when `holder` has sent the order. Resolves to false if `holder` has not sent the order,
+   * or gives no reply within `ms`.
    */
   async #ask(order: Order, holder: string | undefined, ms: number): Promise<boolean> {
     const { store, instance, secret } = this.#deps

@@ -108,7 +108,7 @@ export class LiveCalls {
     await this.redirect(callSid, [say], { queue: true })
   }
 
-  /** Mutes the caller in a dial or a conference. jambonz can't do so in other verbs. */
+  /** Mutes the caller in a dial or a conference. In other verbs, jambonz can't mute the caller. */
   async mute(callSid: string, muted: boolean): Promise<void> {
     const status = muted ? 'mute' : 'unmute'
     await this.#command(callSid, { command: 'mute:status', data: status }, { mute_status: status })

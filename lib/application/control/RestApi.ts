@@ -146,7 +146,7 @@ export class RestApi {
   }
 }
 
-/** Returns the sid in the answer to POST …/Calls; undefined if there is none. */
+/** Returns the sid in the answer to POST …/Calls; undefined if the answer has no sid. */
 function sidIn(answer: string): string | undefined {
   try {
     const parsed: unknown = JSON.parse(answer)

@@ -121,7 +121,7 @@ export class Marks {
     return this.#unreported.delete(name)
   }
 
-  /** Returns the mark that a report names; undefined if there is none. */
+  /** Returns the mark that a report names; undefined if no placed mark has the name. */
   find({ name }: MarkEvent): Mark | undefined {
     return this.#placed.find(({ real, wireName }) => real && wireName === name)
   }
@@ -259,8 +259,8 @@ export class Clearing {
 }
 
 /**
- * Replaces samples of the application's audio that jambonz would take for marks. It begins with the first
- * mark, so audio that was sent earlier may still contain such samples.
+ * Replaces samples of the application's audio that jambonz would take for marks. The replacement begins with
+ * the first mark, so audio that was sent earlier may still contain such samples.
  */
 export class MarkSamples {
   #avoided = false

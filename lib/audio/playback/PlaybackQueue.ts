@@ -58,7 +58,7 @@ export class PlaybackQueue {
     return this.empty && this.#oddByte === undefined && bytes > 0 && bytes % SAMPLE_BYTES === 0
   }
 
-  /** Bytes of audio before the next action; Infinity if there is none. */
+  /** Bytes of audio before the next action; Infinity if no action waits. */
   get untilPlacement(): number {
     const next = this.#placements[0]
     return next === undefined ? Infinity : next.at - this.#position
@@ -98,7 +98,10 @@ export class PlaybackQueue {
     return true
   }
 
-  /** Takes at most `bytes` of audio, in whole samples. Returns undefined if there is none, or no room for a sample. */
+  /**
+   * Takes at most `bytes` of audio, in whole samples. Returns undefined if no audio waits, or no whole sample
+   * fits.
+   */
   take(bytes: number): Buffer | undefined {
     const chunk = this.#chunk
     if (chunk === undefined || (bytes < SAMPLE_BYTES && chunk.length >= SAMPLE_BYTES)) return undefined
@@ -123,7 +126,7 @@ export class PlaybackQueue {
     for (const { drop } of marks) drop()
   }
 
-  /** Removes a dropped chunk. Returns false if there is none. */
+  /** Removes a dropped chunk. Returns false if the current chunk was not dropped. */
   skip(): boolean {
     if (this.#chunk === undefined || this.#position >= this.#dropUntil) return false
     this.#oddByte = undefined

@@ -142,8 +142,8 @@ export class PlayoutModel {
   }
 
   /**
-   * Counts samples of the application. Returns how jambonz begins to play these samples and those in its
-   * prebuffer.
+   * Counts samples of the application. Returns how jambonz begins to play these samples and the samples in
+   * its prebuffer.
    */
   audio(samples: number, now: number): Release {
     this.#sent += samples

@@ -295,7 +295,7 @@ export class StreamingPlayback {
     return true
   }
 
-  // Sends the next audio of the queue. Returns false if there is none, or if it must wait.
+  // Sends the next audio of the queue. Returns false if no audio is in the queue, or if it must wait.
   #speak(now: number): boolean {
     if (this.#queue.silent) return false
     const enough = this.#playout.toBegin(now) * SAMPLE_BYTES

@@ -7,7 +7,7 @@ export interface Opened {
   listen: Listen
 }
 
-/** Resolves to the listen that a socket's first frame names. Rejects if there is none. */
+/** Resolves to the listen that a socket's first frame names. Rejects if the frame names no listen. */
 export type Identify = (metadata: Record<string, unknown> | undefined) => Promise<Opened>
 
 export interface OpeningSteps {

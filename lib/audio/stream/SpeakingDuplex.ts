@@ -69,8 +69,8 @@ export class AudioDuplex extends Duplex {
 export const AWAITED: ReadonlySet<string | symbol> = new Set(['end', 'finish', 'error', 'close'])
 
 /**
- * Emits an event to each listener. An error of a listener goes to `threw`. It must not reach the code that
- * emits, which is often a timer or Node itself, since it would end the process there.
+ * Emits an event to each listener. An error of a listener goes to `threw`. The error must not reach the code
+ * that emits, which is often a timer or Node itself, since there it would end the process.
  */
 export function emitToEach(
   emitter: EventEmitter,

@@ -210,8 +210,8 @@ export class Instances {
     } catch (error) {
       if (this.#closed) return
       if (hasCode(error, 'ENOENT')) {
-        // The file was removed, but this instance is alive, so the file is written again. Only one of several
-        // beats does so.
+        // The file was removed, but this instance is alive, so the file is written again. If several beats
+        // find no file, only the first writes it.
         if (this.#announced === announced) this.#announced = undefined
         await this.announce()
       } else if (!(error instanceof NotARegularFile)) {

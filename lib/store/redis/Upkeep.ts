@@ -159,8 +159,8 @@ export class Upkeep {
   }
 
   /**
-   * Ends the listens of a dead instance. Even if several instances do so at once, each listen is ended only
-   * once.
+   * Ends the listens of a dead instance. Even if several instances call this method at once, each listen is
+   * ended only once.
    */
   async #bury(instance: string): Promise<void> {
     const { link, instances, context, damage } = this.#parts
