@@ -87,7 +87,8 @@ async function instance(t: Test, { way, api, redisUrl, answer = [], publicUrl }:
   app.jambonz.webhook('/in', async () => [
     { verb: 'config', listen: { enable: true } },
     { verb: 'listen', url: '/agent', passDtmf: true, actionHook: '/done', ...way.verb },
-    { verb: 'pause', length: 1 },
+    // long enough that a busy machine, which delays closes, leaves the background listen to outlast the other
+    { verb: 'pause', length: 4 },
     { verb: 'hangup' }
   ])
   app.jambonz.actionHook('/done', async (request) => {
@@ -126,6 +127,14 @@ function simulate(base: string, transport: Transport): SimulatedCall {
   return simulateCall({ url: `${origin}/in`, speech: null, speed: 4, patienceMs: Infinity, keepAudio: false })
 }
 
+/**
+ * Has all sockets of the instance read every 40 ms, by adding a listener. Otherwise they are read every 800 ms, and a
+ * busy machine doubles that. A close that is read 1.5 s late no longer counts as caused by the end of another listen.
+ */
+function readSoon({ app }: Instance): void {
+  app.jambonz.calls.events.on('stream', (stream) => stream.on('dtmf', () => {}))
+}
+
 /** Presses the key when both listens stream. Resolves when the call and both its listens have ended. */
 async function run(call: SimulatedCall, { key }: Way, instances: readonly Instance[]) {
   const streams = () => instances.flatMap((instance) => instance.streams)
@@ -162,10 +171,9 @@ for (const [name, way] of Object.entries(WAYS)) {
       const [background, agent] = story.listens
       t.ok(background!.closedAtMs! - agent!.closedAtMs! > 800, 'the background listen continued')
       const { recording } = ended[1]!
-      t.ok(
-        recording!.durationMs > background!.closedAtMs! - background!.openedAtMs! - 500,
-        'the whole background listen is in one recording'
-      )
+      const sentMs = (background!.sent.bytes / 2 / background!.sampleRate) * 1_000
+      t.ok(recording!.durationMs >= sentMs, `all ${sentMs} ms of the background listen are in one recording`)
+      t.ok(sentMs > 1_000, 'jambonz sent audio during the pause too')
       t.ok(readFileSync(recording!.location).length > 44)
       t.same(one.said('ended another listen of its call'), [])
       t.notOk(story.problems.some(({ code }) => code === 'othersEnded'))
@@ -196,6 +204,7 @@ t.test(
   async (t) => {
     const way = WAYS['disconnect()']!
     const one = await instance(t, { way })
+    readSoon(one)
     const { ended, hooks } = await run(simulate(one.base, 'http'), way, [one])
     t.same(ended.map(({ endReason }) => endReason).sort(), ['disconnected', 'otherEnded'])
     t.equal(hooks.length, 1)
@@ -206,6 +215,7 @@ t.test('if the REST API fails, the plugin ends the listen by closing its socket'
   const way = WAYS['disconnect()']!
   const rest = await restApi(t, true)
   const one = await instance(t, { way, api: rest.api })
+  readSoon(one)
   const call = simulate(one.base, 'api')
   const { ended } = await run(call, way, [one])
   t.same(ended.map(({ endReason }) => endReason).sort(), ['disconnected', 'otherEnded'])
