@@ -295,3 +295,36 @@ for (const transport of ['websocket', 'api'] as const) {
     }
   )
 }
+
+for (const transport of ['websocket', 'api'] as const) {
+  for (const verbs of [undefined, null, []]) {
+    t.test(
+      `calls.redirect(callSid, ${JSON.stringify(verbs)}) drops all verbs, over ${transport}`,
+      async (t) => {
+        const rest = transport === 'api' ? await restApi(t) : undefined
+        const one = await instance(t, { way: { endReason: 'closed' }, ...(rest && { api: rest.api }) })
+        const { calls } = one.app.jambonz
+        const call = simulate(one.base, transport)
+        rest?.calls.push(call)
+        await until(() => one.streams.length === 2, 'both streams')
+        await calls.redirect(call.callSid, verbs)
+        await until(() => one.ended.length > 0, 'the end of the listen')
+        // Over HTTP a call without verbs is over. Over a websocket it waits for the next ones.
+        if (transport === 'websocket') await calls.redirect(call.callSid, [{ verb: 'hangup' }])
+        const { verbs: run, errors, hangupBy } = await call
+        t.strictSame(errors, [])
+        t.strictSame(
+          run.map(({ verb }) => verb),
+          ['config', 'listen', ...(transport === 'websocket' ? ['hangup'] : [])]
+        )
+        t.equal(hangupBy, 'jambonz')
+        t.equal(one.hooks.length, 1, 'the actionHook of the listen was called')
+        await until(() => one.ended.length === 2, 'both ends')
+        t.strictSame(
+          one.ended.map(({ endReason }) => endReason),
+          ['closed', 'closed']
+        )
+      }
+    )
+  }
+}

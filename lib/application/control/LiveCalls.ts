@@ -71,22 +71,20 @@ export class LiveCalls {
    * Sends new verbs to a live call, for example a listen in mid-call. The new verbs are filled in and checked
    * like the verbs of a handler. They replace the present verb and the remaining verbs; with `queue` they run
    * after these. `queue` needs an application websocket. If the new verbs end a listen, jambonz calls its
-   * actionHook, and verbs in the answer to that hook replace the new verbs.
+   * actionHook, and verbs in the answer to that hook replace the new verbs. Without verbs (`[]` or `undefined`)
+   * the present verb ends and the remaining verbs are dropped: a call over a websocket then waits for new verbs,
+   * a call over HTTP ends.
    */
   async redirect(
     callSid: string,
     verbs: HandlerResult,
     { queue = false }: { queue?: boolean } = {}
   ): Promise<void> {
-    const reached = await this.#order({
-      callSid,
-      verbs: JSON.parse(JSON.stringify(verbs ?? [])) as HandlerResult,
-      queue
-    })
-    if (reached) return
+    const sent = JSON.parse(JSON.stringify(verbs ?? [])) as HandlerResult
+    if (await this.#order({ callSid, verbs: sent, queue })) return
     if (queue) throw new ERR_NOT_REACHED(callSid, 'verbs are queued only over its application websocket')
     const { keepVerbs } = this.#connected
-    await this.#viaApi(callSid, async () => ({ call_hook: await keepVerbs(callSid, verbs) }))
+    await this.#viaApi(callSid, async () => ({ call_hook: await keepVerbs(callSid, sent) }))
   }
 
   /** Ends a live call. */
