@@ -191,7 +191,10 @@ export type Listen = {
   readonly id: string
   /** the call whose webhook asked for the listen */
   readonly callSid: string
-  /** the leg of the audio, if it is another than the caller's (nested in dial: the called leg) */
+  /**
+   * callSid of the leg with the audio, if this is not the caller's leg: the called leg of a listen nested in
+   * dial
+   */
   readonly legCallSid?: string
   /** the verb's own id, if the application gave it one */
   readonly verbId?: string

@@ -165,7 +165,7 @@ class S3Upload extends Writable {
 
   override _destroy(error: Error | null, done: Callback): void {
     if (this.writableFinished) return done(error)
-    // Without this, an aborted upload would wait for the end of its body, and would leave its parts.
+    // If the body were not destroyed, an aborted upload would wait for its end, and would leave its parts.
     this.#body.destroy(error ?? new Error('the upload was aborted'))
     this.#broken.abort()
     this.#done.then(

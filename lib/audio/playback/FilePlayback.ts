@@ -203,8 +203,9 @@ export interface FileReport {
 
 /**
  * Finds the rate of a call from jambonz' reports of files. If a file was played to its end, its number of
- * samples and its duration give the rate. Until then the lowest possible rate is used. A rate is possible if
- * the caller then has heard no more than the whole file, and no more than the time since the file was sent.
+ * samples and its duration give the rate. Until then, the lowest possible rate is used. A rate is impossible
+ * if, at this rate, the caller would have heard more than the whole file, or longer than the time since the
+ * file was sent.
  */
 export class CallRate {
   #known: number | undefined
