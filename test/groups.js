@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** takes minutes: run only when named */
+/** Folder whose tests take minutes. They run only if an argument names them. */
 const SOAK = 'test/soak'
-/** Tests that change their process for good, and the longest ones, each have their own process. */
+/** Each of these files has its own process. They change their process for good, or take the longest. */
 const ALONE = [
   'test/tracing/instrumentation.test.ts',
   'test/tracing/tracing.test.ts',
@@ -16,7 +16,7 @@ const ALONE = [
   'test/recording/output.test.ts',
   'test/example-app/browser.test.ts'
 ]
-/** Folders that take a few seconds each share one process. */
+/** Folders whose tests take a few seconds. All of them share one process. */
 const SMALL = [
   'test/hosts',
   'test/metrics',
@@ -27,7 +27,10 @@ const SMALL = [
   'test/verbs'
 ]
 const SMALL_NAME = 'test/small'
-/** The longest tests begin first. Tests that measure time alternate with others. */
+/**
+ * The order in which processes start: the longest first, and tests that measure time between tests that do
+ * not.
+ */
 const FIRST = [
   'test/simulator',
   'test/recording',
@@ -50,18 +53,19 @@ const FIRST = [
   SMALL_NAME,
   'test/audio/differential.test.ts'
 ]
-/** Tests that use much CPU and measure no time: they run at a lower priority. */
+/** Groups that use much CPU and measure no time. They run at a lower priority. */
 const PATIENT = ['test/audio/differential.test.ts', 'test/example-app', 'test/routes', 'test/types']
 
-/** Returns true if the group measures no time. */
+/** Returns true if the tests of the group measure no time, so that they may run at a lower priority. */
 export function isPatient(name) {
   return PATIENT.includes(name) || name.startsWith('test/tracing/')
 }
 
 /**
- * Returns the test files by the name of their process. The files of a folder, and those of small folders, share one,
- * since a small file spends half of its time on loading the code under test. `told`: beginnings of paths; only these
- * files are returned, each in a process of its own.
+ * Returns the test files of each process, by the name of the process (the group). The files of a folder, and
+ * all files of small folders, share one process, because loading the code under test takes half of the time
+ * of a small file. `told`: beginnings of paths; if there are any, only these files are returned, each in its
+ * own process.
  */
 export function groups(told = []) {
   const found = new Map(told.length > 0 ? [] : FIRST.map((name) => [name, []]))

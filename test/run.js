@@ -16,8 +16,9 @@ const told = process.argv.slice(2)
 /** seconds that a process may take; long because on a busy machine a process waits for its turn */
 const SECONDS = 900
 /**
- * V8 optimizes a function after three times as much work as by default (132 kB of bytecode): most functions of a test
- * run too briefly to earn back what their optimization costs, a tenth of the CPU.
+ * Makes V8 optimize a function after three times as much work as by default (132 kB of bytecode). Most
+ * functions of a test run too briefly to earn back the cost of their optimization, which is a tenth of the
+ * CPU.
  */
 const LAZY_COMPILER = '--interrupt-budget=400000'
 const filesOf = groups(told)
