@@ -37,12 +37,12 @@ export interface Measured {
   cpu: number
   messages: number
   openedMs: number
-  /**
-   * bytes per call: memory with all calls, minus memory of the idle server, divided by the number of calls
-   */
+  /** bytes of resident memory by which the server has grown since it was idle: uncollected garbage is a part of it */
+  grownBy: number
+  /** the same, divided by the number of calls */
   rssPerCall: number
-  heapPerCall: number
-  externalPerCall: number
+  /** bytes of heap and buffers per call above the idle server, after a garbage collection */
+  usedPerCall: number
   /** delay of the server's event loop in ms, 99th percentile */
   loopDelayP99: number
   /** ms by which the load generator was late; if it was very late, the result is invalid */
@@ -96,9 +96,9 @@ export async function measureCalls(
       cpu: (after.cpu - before.cpu) / 1000 / (after.at - before.at),
       messages,
       openedMs: opened.ms,
+      grownBy: after.rss - idle.rss,
       rssPerCall: (after.rss - idle.rss) / calls,
-      heapPerCall: (collected.heap - idle.heap) / calls,
-      externalPerCall: (collected.external - idle.external) / calls,
+      usedPerCall: (collected.heap + collected.external - idle.heap - idle.external) / calls,
       loopDelayP99: after.delayP99,
       lateMs: last.lateMs,
       ...(last.echo && { echo: last.echo }),

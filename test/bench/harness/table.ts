@@ -13,3 +13,7 @@ export function number(value: number, digits = 1): string {
 export function kib(bytes: number): string {
   return (bytes / 1024).toFixed(0)
 }
+
+export function mib(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(0)
+}

@@ -1,6 +1,6 @@
 import { measureCalls } from '../harness/measureCalls.js'
 import { median } from '../harness/statistics.js'
-import { kib, number, table } from '../harness/table.js'
+import { kib, mib, number, table } from '../harness/table.js'
 import type { Section } from './types.js'
 import { BARE, READ, RECORD } from './variants.js'
 
@@ -15,6 +15,7 @@ export const growth: Section = {
     for (const variant of [BARE, RECORD, READ]) {
       const cells: string[] = []
       const costs: number[] = []
+      const grown: number[] = []
       for (const calls of CALLS) {
         const runs = []
         for (let round = 0; round < ROUNDS; round++) {
@@ -29,16 +30,31 @@ export const growth: Section = {
         }
         const cost = median(runs.map(({ cpuPerMessage }) => cpuPerMessage))
         costs.push(cost)
-        const resident = median(runs.map(({ rssPerCall }) => rssPerCall))
-        const used = median(runs.map(({ heapPerCall, externalPerCall }) => heapPerCall + externalPerCall))
-        cells.push(`${number(cost)} µs, ${kib(resident)} KiB (${kib(used)})`)
+        const resident = median(runs.map(({ grownBy }) => grownBy))
+        grown.push(resident)
+        const used = median(runs.map(({ usedPerCall }) => usedPerCall))
+        cells.push(`${number(cost)} µs, ${mib(resident)} MiB, ${kib(used)} KiB/call`)
         log(`${variant.name}, ${calls} calls: ${number(cost)} µs`)
       }
-      rows.push([variant.name, ...cells, number((costs.at(-1) ?? NaN) / (costs[0] ?? NaN), 2)])
+      const first = { calls: CALLS[0] ?? NaN, cost: costs[0] ?? NaN, grown: grown[0] ?? NaN }
+      const last = { calls: CALLS.at(-1) ?? NaN, cost: costs.at(-1) ?? NaN, grown: grown.at(-1) ?? NaN }
+      const oneMore = (last.grown - first.grown) / (last.calls - first.calls)
+      rows.push([variant.name, ...cells, number(last.cost / first.cost, 2), kib(oneMore)])
     }
     return (
-      'CPU per message and resident memory per call above idle; in brackets what of it is in use after a garbage collection; arrivals spread evenly\n\n' +
-      table(['server', ...CALLS.map((calls) => `${calls.toLocaleString('en')} calls`), '1,000 : 100'], rows)
+      'CPU per message; MiB of resident memory above the idle process, with garbage that is not collected yet; KiB/call of heap and ' +
+      'buffers in use, after a garbage collection; arrivals spread evenly. Of the resident memory a part does not depend on the number ' +
+      'of calls: the young generation, and room for garbage. So one more call costs what the memory grows by from 100 to 1,000 calls, ' +
+      'divided by 900\n\n' +
+      table(
+        [
+          'server',
+          ...CALLS.map((calls) => `${calls.toLocaleString('en')} calls`),
+          'CPU, 1,000 : 100',
+          'one more call, KiB resident'
+        ],
+        rows
+      )
     )
   }
 }

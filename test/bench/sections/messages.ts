@@ -1,6 +1,6 @@
 import { measureCalls, type Measured, type Variant } from '../harness/measureCalls.js'
 import { median, spread } from '../harness/statistics.js'
-import { kib, number, table } from '../harness/table.js'
+import { kib, mib, number, table } from '../harness/table.js'
 import type { Arrivals } from '../load/Pacer.js'
 import type { Context, Section } from './types.js'
 import { AGENT, BARE, BARE_ECHO, ECHO, PER_MESSAGE, READ, RECORD, SDK, WATCH, withRedis } from './variants.js'
@@ -67,16 +67,28 @@ async function compare(
       number(median(costs)),
       number(median(ratios), 2),
       `± ${number(spread(ratios) * 50, 0)} %`,
-      kib(median(measured.map(({ rssPerCall }) => rssPerCall))),
+      kib(median(measured.map(({ usedPerCall }) => usedPerCall))),
+      mib(median(measured.map(({ grownBy }) => grownBy))),
       number(median(measured.map(({ loopDelayP99 }) => loopDelayP99))),
-      verified === 0 ? '' : `${Math.round(verified / 2 ** 20)} MiB`
+      verified === 0 ? '' : `${mib(verified)} MiB`
     ]
   })
   const how = arrivals === 'ticks' ? 'arrivals in ticks of 1 ms' : 'arrivals spread evenly'
   return (
-    `${CALLS} calls, 8 kHz mono, 50 messages a second each, ${how}; median of ${rounds} interleaved rounds\n\n` +
+    `${CALLS} calls, 8 kHz mono, 50 messages a second each, ${how}; median of ${rounds} interleaved rounds. ` +
+    'KiB/call in use: heap and buffers above the idle process, after a garbage collection. MiB grown: resident memory above the idle ' +
+    'process, most of which is room for garbage that grows little with the number of calls: see the cost against the number of calls\n\n' +
     table(
-      ['server', 'CPU µs/message', 'x bare ws', 'spread', 'KiB/call', 'loop delay p99, ms', 'verified'],
+      [
+        'server',
+        'CPU µs/message',
+        'x bare ws',
+        'spread',
+        'KiB/call in use',
+        'MiB grown',
+        'loop delay p99, ms',
+        'verified'
+      ],
       rows
     )
   )
