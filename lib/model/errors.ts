@@ -188,13 +188,8 @@ export const ERR_RECORDING_KEY = define(
 )
 export const ERR_RECORDING_DECRYPT = define(
   'FST_JAMBONZ_RECORDING_DECRYPT',
-  'the key is wrong, or the recording is damaged',
+  'the key is wrong, the recording is damaged, or the input of `decryptRecording()` is no encrypted recording',
   'the recording could not be decrypted: %s'
-)
-export const ERR_RECORDING_FORMAT = define(
-  'FST_JAMBONZ_RECORDING_FORMAT',
-  'the input of `decryptRecording()` is not an encrypted recording of this plugin',
-  'this is no recording of fastify-jambonz-listen: %s'
 )
 export const ERR_RECORDING_FFMPEG = define(
   'FST_JAMBONZ_RECORDING_FFMPEG',

@@ -1,4 +1,3 @@
-import { ERR_RECORDING_FORMAT } from '../model/errors.js'
 import { SAMPLE_BYTES } from './samples.js'
 
 // The chunks of a header and their bytes. The second layout is for files above 4 GiB (EBU Tech 3306):
@@ -167,10 +166,10 @@ function readFormat(body: Buffer): Pick<WavHeader, 'code' | 'channels' | 'sample
   }
 }
 
-/** Parses the header of a PCM WAV. Throws FST_JAMBONZ_RECORDING_FORMAT, which says what is missing. */
+/** Parses the header of a PCM WAV. Throws an Error that says what is missing. */
 export function inspectWav(head: Buffer): WavInfo {
-  const { code, ...info } = parseWavHeader(head, (problem) => new ERR_RECORDING_FORMAT(`it ${problem}`))
-  if (code !== PCM) throw new ERR_RECORDING_FORMAT(`its samples are not PCM (format ${code})`)
+  const { code, ...info } = parseWavHeader(head, (problem) => new Error(`the WAV ${problem}`))
+  if (code !== PCM) throw new Error(`the samples of the WAV are not PCM (format ${code})`)
   return info
 }
 

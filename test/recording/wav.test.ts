@@ -82,7 +82,7 @@ t.test('WAV files of other programs can be read, whichever chunks they have', as
     ]
   ]
   for (const [head, message] of refused) {
-    t.throws(() => inspectWav(head), { code: 'FST_JAMBONZ_RECORDING_FORMAT', message })
+    t.throws(() => inspectWav(head), { message })
   }
 })
 
