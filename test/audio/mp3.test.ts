@@ -11,7 +11,10 @@ const HZ = 440
 
 const encoded = new Map<string, Buffer>()
 
-/** Returns an MP3 of a tone, which ffmpeg encodes, once for all tests. */
+/**
+ * Returns an MP3 of a tone. ffmpeg encodes it at the first call with these arguments; later calls return the
+ * same MP3.
+ */
 function mp3(seconds: number, ...args: string[]): Buffer {
   const key = [seconds, ...args].join(' ')
   const file = encoded.get(key) ?? encode(seconds, args)

@@ -87,7 +87,8 @@ async function instance(t: Test, { way, api, redisUrl, answer = [], publicUrl }:
   app.jambonz.webhook('/in', async () => [
     { verb: 'config', listen: { enable: true } },
     { verb: 'listen', url: '/agent', passDtmf: true, actionHook: '/done', ...way.verb },
-    // long enough that a busy machine, which delays closes, leaves the background listen to outlast the other
+    // The pause is long, so that the background listen outlasts the other listen even if a busy machine
+    // delays closes.
     { verb: 'pause', length: 4 },
     { verb: 'hangup' }
   ])
@@ -128,8 +129,9 @@ function simulate(base: string, transport: Transport): SimulatedCall {
 }
 
 /**
- * Has all sockets of the instance read every 40 ms, by adding a listener. Otherwise they are read every 800 ms, and a
- * busy machine doubles that. A close that is read 1.5 s late no longer counts as caused by the end of another listen.
+ * Adds a listener to each stream of the instance, so that its socket is read every 40 ms and not every 800
+ * ms. On a busy machine a close could otherwise be read 1.5 s late, and then no longer count as caused by the
+ * end of another listen.
  */
 function readSoon({ app }: Instance): void {
   app.jambonz.calls.events.on('stream', (stream) => stream.on('dtmf', () => {}))
@@ -309,7 +311,7 @@ for (const transport of ['websocket', 'api'] as const) {
         await until(() => one.streams.length === 2, 'both streams')
         await calls.redirect(call.callSid, verbs)
         await until(() => one.ended.length > 0, 'the end of the listen')
-        // Over HTTP a call without verbs is over. Over a websocket it waits for the next ones.
+        // Without verbs, a call over HTTP ends, but a call over a websocket waits for more verbs.
         if (transport === 'websocket') await calls.redirect(call.callSid, [{ verb: 'hangup' }])
         const { verbs: run, errors, hangupBy } = await call
         t.strictSame(errors, [])

@@ -51,7 +51,10 @@ async function run(
   return { code, out: stdout.text, err: stderr.text }
 }
 
-/** The SDK compiles jambonz' schemas anew for each response, to check it. The simulator checks the verbs anyway. */
+/**
+ * No validation by the SDK, because it would compile jambonz' schemas again for each response. The simulator
+ * checks the verbs anyway.
+ */
 const UNCHECKED = { validate: false }
 
 // Starts an application as jambonz' documentation shows it: Express for the webhooks, @jambonz/sdk for verbs

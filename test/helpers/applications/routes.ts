@@ -136,7 +136,8 @@ export const ROUTES: Application[] = [
     options: recording,
     routes: (app) => {
       app.jambonz.webhook('/call', async () =>
-        // The SDK would compile jambonz' schemas anew to check it. The plugin checks it anyway.
+        // No validation by the SDK, because it would compile jambonz' schemas again, and the plugin checks
+        // the verbs anyway.
         new WebhookResponse({ validate: false })
           .listen({ url: '/audio', maxLength: 1, metadata: { a: 1 } })
           .pause({ length: 1 })
