@@ -38,7 +38,8 @@ const code = standalone(ajv, {
   ...Object.fromEntries(names.map(({ verb, variable }) => [variable, verbSchemaId(verb)]))
 })
 
-// ajv calls require() for its helpers even in the ES module that it generates. Each call becomes an import.
+// ajv calls require() for its helpers even in the ES module that it generates. This replaces each such call
+// by an import.
 const helpers = new Set()
 const imported = code.replaceAll(/require\("(ajv\/dist\/runtime\/(\w+))"\)/g, (_, path, name) => {
   helpers.add(`import ${name} from '${path}.js'`)

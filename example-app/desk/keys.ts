@@ -5,7 +5,7 @@ const MOST_KEYS = 64
 
 /**
  * Stores the keys that a caller presses in the data of the call, so that the page can show them on any
- * instance. Of private keys, such as a card number, it stores only their number.
+ * instance. Of private digits, such as a card number, it stores only how many there are.
  */
 export function noteKeys(app: FastifyInstance): void {
   const { calls } = app.jambonz

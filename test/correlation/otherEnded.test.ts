@@ -68,7 +68,7 @@ async function endsOf(callSid: string, instances: Instance[]): Promise<Array<str
 }
 
 t.test(
-  'if jambonz ends a second listen when the plugin ends one, the second has endReason otherEnded, logged',
+  'a listen that jambonz ends when the plugin ends another one has endReason otherEnded, and is logged',
   async (t) => {
     const one = await instance(t)
     const sockets = await twoListens('c1', one, one)

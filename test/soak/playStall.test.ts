@@ -7,7 +7,8 @@ import { missing } from '../helpers/recordings.js'
 
 const CHILD = join(import.meta.dirname, '../helpers/playChild.js')
 /**
- * ms that the event loop may be blocked while files are converted, plus the block that other processes cause
+ * maximum ms for which converting files may block the event loop; the test adds the ms for which other
+ * processes block it
  */
 const MAX_STALL = 20
 
