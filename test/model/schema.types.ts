@@ -29,11 +29,11 @@ const described: [Static<typeof CallSchema>, Static<typeof ListenSchema>] = [
 call.data.agent = 'me'
 // @ts-expect-error a call's fields are read-only
 call.from = 'me'
-// @ts-expect-error its listens are read-only
+// @ts-expect-error a call's listens are read-only
 call.listens.push(listen)
 // @ts-expect-error a listen's fields are read-only
 listen.state = 'ended'
-// @ts-expect-error its segments are read-only
+// @ts-expect-error a listen's segments are read-only
 listen.segments?.push()
 
 export { described, listenNames, names, seen }

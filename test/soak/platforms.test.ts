@@ -20,27 +20,32 @@ const PATIENCE = 30_000
 /** rows of the printed table: the load balancer, and the result */
 const results: Array<[string, string]> = []
 
-t.test('the recipes of docs/operations/balancers.md', { skip: noRedis(), timeout: 9 * 60_000 }, async (t) => {
-  const redis = await startRedis(t)
-  const client = new Redis(redis.url)
-  t.teardown(() => client.disconnect())
-  const version = /redis_version:(\S+)/.exec(await client.info('server'))?.[1]
-  results.push([
-    `Node.js ${process.versions.node}, Redis ${version}, ${process.platform}`,
-    'the versions that these tests ran with'
-  ])
-  for (const balancer of BALANCERS.filter(
-    ({ name }) => !process.env.ONLY || process.env.ONLY.includes(name)
-  )) {
-    const version = versionOf(balancer.version)
-    const skip = version === undefined && process.env.CI === undefined && `${balancer.name} is not installed`
-    t.test(
-      `${LIVE_CALLS} calls behind ${balancer.name} continue during a rolling restart, while new calls arrive`,
-      { skip },
-      (t) => rollBehind(t, balancer, version ?? 'missing', redis.url)
-    )
+t.test(
+  'the recipes of docs/operations/balancers.md work',
+  { skip: noRedis(), timeout: 9 * 60_000 },
+  async (t) => {
+    const redis = await startRedis(t)
+    const client = new Redis(redis.url)
+    t.teardown(() => client.disconnect())
+    const version = /redis_version:(\S+)/.exec(await client.info('server'))?.[1]
+    results.push([
+      `Node.js ${process.versions.node}, Redis ${version}, ${process.platform}`,
+      'the versions that these tests ran with'
+    ])
+    for (const balancer of BALANCERS.filter(
+      ({ name }) => !process.env.ONLY || process.env.ONLY.includes(name)
+    )) {
+      const version = versionOf(balancer.version)
+      const skip =
+        version === undefined && process.env.CI === undefined && `${balancer.name} is not installed`
+      t.test(
+        `${LIVE_CALLS} calls behind ${balancer.name} continue during a rolling restart, while new calls arrive`,
+        { skip },
+        (t) => rollBehind(t, balancer, version ?? 'missing', redis.url)
+      )
+    }
   }
-})
+)
 
 async function rollBehind(t: Test, balancer: Balancer, version: string, redisUrl: string): Promise<void> {
   const ports = await Promise.all(Array.from({ length: INSTANCES + 2 }, () => freePort()))
