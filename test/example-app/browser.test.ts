@@ -14,6 +14,8 @@ import { until } from '../helpers/until.js'
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' } as const
 const PATIENCE = 20_000
+/** ms between two questions to a page, because each takes CPU in both processes */
+const PAGE_INTERVAL = 100
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** Options of a call whose caller speaks until `end()`. */
 const { samples } = speechLike(120, 8000)
@@ -51,7 +53,12 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
     t.ok((await appeared) < 1_000, `${await appeared} ms after the click`)
     await call.locator('canvas').waitFor({ timeout: PATIENCE })
     const before = await pixels(page, '.call canvas')
-    await until(async () => (await pixels(page, '.call canvas')) !== before, 'the waveform to move', PATIENCE)
+    await until(
+      async () => (await pixels(page, '.call canvas')) !== before,
+      'the waveform to move',
+      PATIENCE,
+      PAGE_INTERVAL
+    )
     await call.getByText('Recorded 7.2 s').waitFor({ timeout: PATIENCE })
     t.match(await call.innerText(), /\+1555\d+[^]*voicemail · 8 kHz mono[^]*Ended by #/)
     t.same(await call.locator('kbd').allInnerTexts(), ['#'])
@@ -114,11 +121,12 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
     await page.getByText('talks to +15552').waitFor({ timeout: PATIENCE })
     await page.getByRole('button', { name: /^Listen in/ }).click()
     await phone.page.getByRole('button', { name: /^Listen in/ }).tap()
-    await until(async () => (await loudness(page)).every(Boolean), 'sound', PATIENCE)
+    await until(async () => (await loudness(page)).every(Boolean), 'sound', PATIENCE, PAGE_INTERVAL)
     await until(
       async () => (await loudness(phone.page)).every(Boolean),
       'sound on the phone as well',
-      PATIENCE
+      PATIENCE,
+      PAGE_INTERVAL
     )
     t.equal((await loudness(page)).length, 2, 'each party has its own channel')
     await look(t, page, '3-live')
@@ -147,9 +155,9 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
     })
     const item = page.locator('.call')
     await item.getByRole('button', { name: /^Listen in/ }).click({ timeout: PATIENCE })
-    await until(async () => (await loudness(page))[1], 'the agent, on the right', PATIENCE)
+    await until(async () => (await loudness(page))[1], 'the agent, on the right', PATIENCE, PAGE_INTERVAL)
     await look(t, page, '10-agent')
-    await until(async () => (await loudness(page))[0], 'the caller, on the left', PATIENCE)
+    await until(async () => (await loudness(page))[0], 'the caller, on the left', PATIENCE, PAGE_INTERVAL)
     t.match(await page.locator('#ear').innerText(), /caller left, agent right/)
     t.same(await item.locator('.lanes span').allInnerTexts(), ['caller', 'agent'])
     await look(t, page, '10-both')
@@ -164,7 +172,8 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
     await until(
       async () => Number(await recording.getByRole('slider').inputValue()) > 0.5,
       'the recording to play',
-      PATIENCE
+      PATIENCE,
+      PAGE_INTERVAL
     )
     await look(t, page, '10-played')
     t.same(complaints, [])
@@ -176,13 +185,14 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
     const call = simulateCall({ app, hook: '/agent', from: '+15553', speed: 1, ...ENDLESS })
     const item = page.locator('.call')
     await item.getByRole('button', { name: /^Listen in/ }).click({ timeout: PATIENCE })
-    await until(async () => (await loudness(page)).some(Boolean), 'sound', PATIENCE)
+    await until(async () => (await loudness(page)).some(Boolean), 'sound', PATIENCE, PAGE_INTERVAL)
     call.press('1*')
     await item.getByText('Listening, not recorded').waitFor()
     await until(
       async () => !(await loudness(page)).some(Boolean),
       'silence while the caller speaks',
-      PATIENCE
+      PATIENCE,
+      PAGE_INTERVAL
     )
     call.press('4929')
     await until(async () => (await item.locator('kbd').count()) === 6, 'the keys')

@@ -1,21 +1,23 @@
+/** ms between two polls by default */
 const INTERVAL = 10
 /** ms to wait by default; enough for a busy machine */
 const PATIENCE = 20_000
 
 /**
- * Polls `condition` until its result is truthy, and resolves to the result. After `ms` it rejects with an
- * error that names `what`.
+ * Polls `condition` every `interval` ms until its result is truthy, and resolves to the result. After `ms` it
+ * rejects with an error that names `what`. A condition that takes much CPU needs a longer interval.
  */
 export async function until<T>(
   condition: () => T | Promise<T>,
   what: string,
-  ms = PATIENCE
+  ms = PATIENCE,
+  interval = INTERVAL
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + ms
   for (;;) {
     const value = await condition()
     if (value) return value as NonNullable<T>
     if (Date.now() > deadline) throw new Error(`waited ${ms} ms in vain for ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, INTERVAL))
+    await new Promise((resolve) => setTimeout(resolve, interval))
   }
 }

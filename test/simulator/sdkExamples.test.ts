@@ -14,6 +14,8 @@ import { until } from '../helpers/until.js'
 // Each example is a process that takes a while to start, so two tests run side by side.
 t.jobs = 2
 
+/** ms between two requests to an example that starts */
+const LISTEN_INTERVAL = 50
 const EXAMPLES = 'node_modules/@jambonz/sdk/examples'
 
 /** Starts an example on a free port. Resolves to its url, and a function that returns its output so far. */
@@ -33,13 +35,14 @@ async function example(t: Test, name: string, preamble = ''): Promise<{ url: str
   t.teardown(() => child.kill('SIGKILL'))
   let written = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (written += String(data)))
-  await until(async () => {
+  const listens = async () => {
     if (child.exitCode !== null) throw new Error(`${name} ended: ${written}`)
     return await fetch(`http://127.0.0.1:${port}/`).then(
       () => true,
       () => false
     )
-  }, `${name} to listen`)
+  }
+  await until(listens, `${name} to listen`, undefined, LISTEN_INTERVAL)
   return { url: `ws://127.0.0.1:${port}`, output: () => written }
 }
 
