@@ -67,7 +67,6 @@ export function pairUp(frame: Buffer, heard: Int16Array | undefined, pairs: Int1
   }
 }
 
-const MAX_CHANNELS = 2
 const HALF = 15
 const HALF_MASK = (1 << HALF) - 1
 /** Maximum number of samples that are measured at once, since the sums of more samples would overflow. */
@@ -83,13 +82,15 @@ export interface Level {
 /** Measures peak and RMS of each channel, on blocks of samples rather than on frames. */
 export class Levels {
   readonly #channels: number
-  /** for each channel, the square of the loudest sample */
-  readonly #peaks = new Float64Array(MAX_CHANNELS)
-  readonly #squares = new Float64Array(MAX_CHANNELS)
+  /** for each channel, the square of the loudest sample; a plain array, since a typed one takes 0.2 KiB more */
+  readonly #peaks: number[]
+  readonly #squares: number[]
   #moments = 0
 
   constructor(channels: number) {
     this.#channels = channels
+    this.#peaks = new Array<number>(channels).fill(0)
+    this.#squares = new Array<number>(channels).fill(0)
   }
 
   /** Measures the first `count` samples, which are interleaved. */
