@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
 import Fastify from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
@@ -13,6 +14,7 @@ import jambonzListen, {
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 import { basic, closing, openSocket, statusOf } from '../helpers/socket.js'
+import { until } from '../helpers/until.js'
 
 const HEADER_BYTES = 44
 
@@ -475,4 +477,31 @@ t.test('with strict: false, sockets without a listen of this application are ser
   const nameless = await openSocket(url)
   nameless.send('{"from":"nobody"}')
   t.match(await closing(nameless), { code: 1008 })
+})
+
+t.test('an open socket keeps its request in memory only for a hook that waits for its end', async (t) => {
+  for (const waits of [false, true]) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const responses: ServerResponse[] = []
+    let closed = 0
+    app.addHook('onRequest', (request, reply, done) => {
+      if (request.raw.headers.upgrade !== undefined) {
+        responses.push(reply.raw)
+        if (waits) reply.raw.once('close', () => closed++)
+      }
+      done()
+    })
+    await app.register(jambonzListen)
+    app.jambonz.webhook('/in', () => [{ verb: 'listen', actionHook: '/done' }])
+    const base = await listening(app)
+    const payload = { call_sid: `open-${waits}` }
+    const response = await app.inject({ method: 'POST', url: '/in', payload })
+    const socket = await openSocket(base + response.json()[0].url)
+    t.equal(responses.length, 1)
+    t.equal(responses[0]?.socket !== null, waits, waits ? 'a hook waits' : 'no hook waits')
+    socket.close()
+    await closing(socket)
+    await until(() => closed === Number(waits), 'the hook that waits')
+  }
 })
