@@ -10,11 +10,12 @@ import { ramp } from './listen.js'
 import { callWebhook } from './payloads.js'
 import { openSocket } from './socket.js'
 import { until } from './until.js'
+import { V8_OPTIONS } from './v8Options.js'
 
 /** maximum ms until the application listens, on a busy machine */
 const START = 60_000
 export const NPM = ['npm', 'start']
-export const NODE = [process.execPath, resolve('dist/example-app/server.js')]
+export const NODE = [process.execPath, ...V8_OPTIONS, resolve('dist/example-app/server.js')]
 /**
  * `npm start` of the compiled application, which starts in half the time. One test uses `NPM`, which is not
  * compiled.

@@ -8,6 +8,7 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { freePort } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
+import { V8_OPTIONS } from '../helpers/v8Options.js'
 
 // The simulator calls the published examples of @jambonz/sdk over their application websockets.
 
@@ -31,7 +32,7 @@ async function example(t: Test, name: string, preamble = ''): Promise<{ url: str
   )
   const file = join(directory, 'app.mjs')
   writeFileSync(file, preamble + (await transform(source, { loader: 'ts' })).code)
-  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...V8_OPTIONS, file], { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
   let written = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (written += String(data)))
