@@ -82,10 +82,10 @@ export async function joinedRoom(
   const members = call.listens.filter(({ nested }) => nested === first.nested)
   if (members.length >= MAX_MEMBERS) return undefined
   const { callSid: own, path, nested, mixType, sampleRate, channels, metadata, trace } = first
-  const { finishOnKey, timeout, maxLength, bidirectional } = first
+  const { finishOnKey, timeout, maxLength, passDtmf, bidirectional } = first
   const id = createListenId(deps.secret, own, `${listenId}\n${randomUUID()}`)
   const asked = { path, nested, mixType, sampleRate, channels, metadata, trace }
-  const rules = { finishOnKey, timeout, maxLength, bidirectional }
+  const rules = { finishOnKey, timeout, maxLength, passDtmf, bidirectional }
   const { call: written } = await store.write(own, [
     { patch: { listens: [{ id, ...asked, ...rules, instance: deps.instance }] } }
   ])

@@ -108,6 +108,7 @@ export const ListenSchema = Type.Object({
   finishOnKey: Type.Optional(Type.String()),
   timeout: Type.Optional(Type.Number({ description: 'seconds of silence' })),
   maxLength: Type.Optional(Type.Number({ description: 'seconds' })),
+  passDtmf: Type.Optional(Type.Boolean({ description: 'jambonz sends the keys that the caller presses' })),
   bidirectional: Type.Optional(
     Type.Object({
       mode: Type.Union([Type.Literal('off'), Type.Literal('file'), Type.Literal('streaming')]),
@@ -221,6 +222,8 @@ export type Listen = {
   readonly timeout?: number
   /** seconds */
   readonly maxLength?: number
+  /** true: jambonz sends the keys that the caller presses */
+  readonly passDtmf?: boolean
   /** the audio that the application may send back */
   readonly bidirectional?: {
     readonly mode: 'off' | 'file' | 'streaming'

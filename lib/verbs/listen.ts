@@ -137,6 +137,7 @@ function expectedListen(
   if (finishOnKey) listen.finishOnKey = finishOnKey
   if (timeout) listen.timeout = timeout
   if (maxLength) listen.maxLength = maxLength
+  if (data.passDtmf === true || endsOnOurKey(listen) || listen.timeout !== undefined) listen.passDtmf = true
   return listen
 }
 
@@ -151,16 +152,15 @@ function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, cont
     maxLength,
     ...rest
   } = data
-  const keyIsOurs = listen.finishOnKey !== undefined && !jambonzEndsOn(listen.finishOnKey, listen)
   const sent: Data = rest
   if (listen.nested !== 'config') addForegroundOnly(sent, actionHook, listen, context)
   sent.url = url
   if (wsAuth !== undefined) sent.wsAuth = wsAuth
   // Empty keys and times of 0 are left out.
-  if (finishOnKey && !keyIsOurs) sent.finishOnKey = finishOnKey
+  if (finishOnKey && !endsOnOurKey(listen)) sent.finishOnKey = finishOnKey
   if (timeout) sent.timeout = timeout
   if (maxLength) sent.maxLength = maxLength
-  if (keyIsOurs || listen.timeout !== undefined) sent.passDtmf = true
+  if (listen.passDtmf) sent.passDtmf = true
   if (bidirectionalAudio !== undefined) {
     sent.bidirectionalAudio =
       bidirectionalAudio.streaming === true
@@ -173,11 +173,11 @@ function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, cont
 }
 
 /**
- * Returns true if jambonz itself ends the listen on this key. jambonz compares the whole string with one
- * digit, and has no finishOnKey in `config`. In all other cases the plugin ends the listen.
+ * Returns true if the plugin has to end the listen on its key. jambonz does so only for a single key, since it compares
+ * the whole string with one digit, and not in `config`, which has no finishOnKey.
  */
-function jambonzEndsOn(finishOnKey: string, listen: ExpectedListen): boolean {
-  return finishOnKey.length === 1 && listen.nested !== 'config'
+function endsOnOurKey({ finishOnKey, nested }: Pick<Listen, 'finishOnKey' | 'nested'>): boolean {
+  return finishOnKey !== undefined && (finishOnKey.length > 1 || nested === 'config')
 }
 
 /** Adds the properties that jambonz refuses in `config.listen`. */

@@ -2,6 +2,7 @@ import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import t, { type Test } from 'tap'
 import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
+import type { Listen } from '../../lib/model/schema.js'
 import { ramp } from '../helpers/listen.js'
 import { closing } from '../helpers/socket.js'
 import { streamPair, until } from '../helpers/streamPair.js'
@@ -98,4 +99,18 @@ test('a channel that is destroyed with an error ends its stream with 1011; witho
   await until(() => left.stream.counts.frames === 1)
   left.socket.close(1000)
   t.match(await left.stream.done, { reason: 'closed' })
+})
+
+test('the log says that jambonz sends no keys, if a listener waits for keys and the verb lacks passDtmf', async (t) => {
+  const bidirectional = { mode: 'off', sampleRate: 8000 } as const
+  const told = async (listen: Partial<Listen>) => {
+    const { stream, log } = await streamPair(t, { listen })
+    stream.on('audio', () => {})
+    stream.on('dtmf', () => {})
+    stream.once('dtmf', () => {})
+    return log.filter(({ msg }) => msg.includes('passDtmf: true')).length
+  }
+  t.equal(await told({ bidirectional }), 1)
+  t.equal(await told({ bidirectional, passDtmf: true }), 0)
+  t.equal(await told({}), 0, 'the verb is not known')
 })

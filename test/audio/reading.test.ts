@@ -395,6 +395,46 @@ test('`audio` counts frames, bytes and ms', async (t) => {
   t.same(stream.counts, { frames: 5, bytes: 6400, durationMs: 100, gapMs: 0, maxGapMs: 0 })
 })
 
+/** Sends the frames `from` to `to` by the clock, as jambonz does. `due`: the time of the first of them. */
+async function sendByClock(socket: { send(frame: Buffer): void }, from: number, to: number, due: number) {
+  for (let frame = from; frame < to; frame++) {
+    socket.send(Buffer.alloc(320, frame))
+    const next = due + (frame - from + 1) * 20
+    if (next > performance.now()) await delay(next - performance.now())
+  }
+}
+
+test('the time between the last audio and the next read is no gap', async (t) => {
+  const ends = async (frames: number, readAfter?: number) => {
+    const { stream, sink, socket, live } = await begun(t)
+    await sendByClock(socket, 0, frames, performance.now())
+    if (readAfter !== undefined) {
+      await delay(readAfter)
+      live.readToEnd()
+    }
+    socket.close(1000)
+    await stream.done
+    t.same(stream.counts, { frames, bytes: frames * 320, durationMs: frames * 20, gapMs: 0, maxGapMs: 0 })
+    t.same(sink.gaps.filter(Boolean), [])
+  }
+  // The socket is read every 800 ms, so these streams end at different times before the next read.
+  const later = [30, 35, 40, 45, 50, 55, 60, 65].map((frames) => ends(frames))
+  await Promise.all([...later, ends(45, 300), ends(50, 500)])
+})
+
+test('audio that is missing just before the last audio is a gap', async (t) => {
+  const { stream, sink, socket } = await begun(t)
+  await sendByClock(socket, 0, 15, performance.now())
+  await delay(2_000)
+  await sendByClock(socket, 15, 20, performance.now())
+  socket.close(1000)
+  await stream.done
+  const { gapMs } = stream.counts
+  t.ok(gapMs >= 1_000, `${gapMs} ms`)
+  t.equal(sink.gaps.reduce((sum, gap) => sum + gap, 0), gapMs, 'the sinks get the same gap')
+  t.equal(sink.audio.length, 20 * 320)
+})
+
 test('missing audio is a gap before the next frame; a stall is no gap if the delayed audio follows', async (t) => {
   const { stream, sink, socket } = await begun(t, {
     begin: (live) => {

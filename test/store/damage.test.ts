@@ -157,6 +157,7 @@ t.test('data of other programs in Redis does no harm', { skip: noRedis() }, asyn
       finishOnKey: true,
       timeout: true,
       maxLength: true,
+      passDtmf: true,
       bidirectional: true,
       createdAt: true,
       startedAt: true,

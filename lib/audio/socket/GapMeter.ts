@@ -52,6 +52,8 @@ export class GapMeter {
   #doubtSince = NO_DOUBT
   #lowest = 0
   #lowestAt = 0
+  // Time at which the latest audio arrived, ms on the scale of `now`.
+  #latestAt = 0
   // Time on the audio's clock, ms, since which the least lag has not changed.
   #steadySince = Infinity
   #steadyLag = Infinity
@@ -86,6 +88,7 @@ export class GapMeter {
    */
   doubts(now: number, ms: number): boolean {
     this.#clock += ms
+    this.#latestAt = now
     const lag = now - this.#clock
     this.#normal += ms * DRIFT
     if (lag < this.#normal) this.#lower(lag)
@@ -128,6 +131,15 @@ export class GapMeter {
     this.total += gap
     this.longest = Math.max(this.longest, gap)
     return gap
+  }
+
+  /**
+   * Judges the gap in doubt at the end of the audio. If only the last read raised the doubt, the audio may have waited
+   * in the kernel for up to `readMs`: the lag may be that long without a gap.
+   */
+  judgeLast(): number {
+    if (this.#latestAt - this.#doubtSince < SETTLE) this.#lowest -= this.readMs
+    return this.judge()
   }
 
   #lower(lag: number): void {

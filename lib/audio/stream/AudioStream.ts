@@ -185,6 +185,15 @@ export class AudioStream extends SpeakingDuplex {
     if (event === 'data' || event === 'readable') this.#live.readBy()
     else if (event === 'audio') this.#live.tap(true)
     else if (event === 'dtmf' || event === 'message') this.#live.hear(true)
+    if (event === 'dtmf' && this.listenerCount('dtmf') === 0) this.#tellOfKeys()
+  }
+
+  // Without the verb of the listen, as for one that another application asked for, its keys may come.
+  #tellOfKeys(): void {
+    if (this.listen.bidirectional === undefined || this.listen.passDtmf === true) return
+    this.#live.socket.logger.info(
+      'a listener waits for keys, but jambonz sends none: set passDtmf: true in the listen verb'
+    )
   }
 
   #unlistened(): this {
