@@ -307,7 +307,7 @@ export class Correlation {
     if (!applied[0]) return ended
     this.deps.logger.warn(
       { callSid: listen.callSid, listenId: listen.id, endReason: ended.listen.endReason },
-      'listen ended before its socket came'
+      `listen ended before its socket came${this.store.shared ? '' : '. Several instances need a shared store'}`
     )
     if (ended.listen.recording) this.tellRecording(ended.listen.recording, ended.listen)
     this.emit('listenEnded', ended.listen, call)

@@ -106,20 +106,21 @@ function alternatives(schemas: readonly TSchema[], value: unknown): string | und
   const kinds = schemas.map((schema) => {
     const { const: literal, type } = schema
     if (literal !== undefined) return typeof value === 'string' ? String(literal) : JSON.stringify(literal)
-    return type === 'number' ? rangeOf(schema) : (KINDS[String(type)] ?? `a ${String(type)}`)
+    return allowed(schema, value) ?? `a ${String(type)}`
   })
   return kinds.length > 1 ? `one of ${kinds.join(', ')}` : kinds[0]
 }
 
 /** Returns a value for an error message, without secrets. */
 function shown(name: string, value: unknown): string {
-  return name.startsWith('api') || name.split('.').some(isCredentialName)
-    ? 'what was given'
-    : typeof value === 'bigint'
-      ? `${value}n`
-      : typeof value === 'number'
-        ? String(value)
-        : (JSON.stringify(value) ?? String(value))
+  if (name.startsWith('api') || name.split('.').some(isCredentialName)) return kindOfSecret(value)
+  if (typeof value === 'bigint') return `${value}n`
+  return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value))
+}
+
+function kindOfSecret(value: unknown): string {
+  if (value === '') return 'an empty string'
+  return typeof value === 'string' ? `one of ${value.length}` : 'what was given'
 }
 
 const MAX_LISTED = 40

@@ -186,7 +186,8 @@ const KINDS = {
   requestRefused: {
     severity: 'error',
     then: 'jambonz accepts only the statuses 200, 202 and 204, and follows no redirect',
-    change: 'look for the error in the answer and in the log of the application'
+    change:
+      'look for the error in the answer and in the log of the application. If the signature is refused, give the simulator the secret of the application (webhookSecret, --secret)'
   },
   answerIgnored: {
     severity: 'warning',
@@ -224,7 +225,7 @@ export class Problems {
   }
 }
 
-const MAX_SHOWN = 200
+const MAX_SHOWN = 320
 
 /** Returns text of the application, short enough for one line. */
 export function quote(value: unknown): string {
