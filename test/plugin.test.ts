@@ -129,7 +129,10 @@ t.test('the error about a wrong option names the option, its value and the allow
       { recording: { directory: '/tmp/x', format: 'ogg' } },
       /recording\.format: one of wav, flac, opus, mp3, not "ogg"/
     ],
-    [{ webhookSecret: '' }, /webhookSecret: one of a string that is not empty, an array, not an empty string/],
+    [
+      { webhookSecret: '' },
+      /webhookSecret: one of a string that is not empty, an array, not an empty string/
+    ],
     [{ callTtl: 2 ** 31 }, /callTtl: .*2147483647, not 2147483648/],
     [{ platform: 11 }, /platform: one of "0\.9", "11", not 11/],
     [{ callTtl: '1h' }, /callTtl: a number from 100 to 2147483647, not "1h"/],

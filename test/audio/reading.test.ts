@@ -431,7 +431,11 @@ test('audio that is missing just before the last audio is a gap', async (t) => {
   await stream.done
   const { gapMs } = stream.counts
   t.ok(gapMs >= 1_000, `${gapMs} ms`)
-  t.equal(sink.gaps.reduce((sum, gap) => sum + gap, 0), gapMs, 'the sinks get the same gap')
+  t.equal(
+    sink.gaps.reduce((sum, gap) => sum + gap, 0),
+    gapMs,
+    'the sinks get the same gap'
+  )
   t.equal(sink.audio.length, 20 * 320)
 })
 
