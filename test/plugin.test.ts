@@ -138,7 +138,7 @@ t.test('the error about a wrong option names the option, its value and the allow
     [{ callTtl: '1h' }, /callTtl: a number from 100 to 2147483647, not "1h"/],
     [{ callTtl: NaN }, /callTtl: a number from 100 to 2147483647, not NaN/],
     [{ signatureTolerance: 0 }, /signatureTolerance: a number from 1 to 86400, not 0/],
-    [{ secret: 'short' }, /secret: a string of 16 characters or more, not one of 5/],
+    [{ secret: 'short' }, /secret: a string of 16 characters or more, not a string of 5/],
     [{ webhooksecret: 'x' }, /webhooksecret: there is no such option: did you mean "webhookSecret"\?/],
     [{ limits: { maxstreams: 1 } }, /limits\.maxstreams: .*did you mean "maxStreams"\?/],
     [{ limits: { maxStreams: 1.5 } }, /limits\.maxStreams: a whole number of 1 or more, not 1\.5/],

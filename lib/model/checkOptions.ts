@@ -120,7 +120,7 @@ function shown(name: string, value: unknown): string {
 
 function kindOfSecret(value: unknown): string {
   if (value === '') return 'an empty string'
-  return typeof value === 'string' ? `one of ${value.length}` : 'what was given'
+  return typeof value === 'string' ? `a string of ${value.length}` : 'what was given'
 }
 
 const MAX_LISTED = 40

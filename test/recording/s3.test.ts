@@ -1,6 +1,6 @@
 import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { FinishedRecording } from '../../lib/model/recording.js'
 import type { Recordings } from '../../lib/recording/Recordings.js'
 import { s3Sink } from '../../lib/recording/s3.js'
@@ -63,17 +63,23 @@ t.test('a complete recording goes to S3 in parts, and its sidecar stays', async 
   t.same(await server.unfinished(), [])
 })
 
-t.test('a recording is spooled while S3 is unreachable, and sent when S3 is back', async (t) => {
-  const server = await s3(t)
-  const { recordings, logger } = await build(t, {
+/** Returns recordings that go to the server, and, as they come, those that are sent after they were spooled. */
+async function sending(t: Test, server: Awaited<ReturnType<typeof s3>>) {
+  const built = await build(t, {
     maxBuffered: 32 * MIB,
     fileName: () => 'call',
     sink: s3Sink({ client: server.client, bucket: BUCKET })
   })
   const later: FinishedRecording[] = []
-  await recordings.recover((_, recording) => {
+  await built.recordings.recover((_, recording) => {
     later.push(recording)
   })
+  return { ...built, later }
+}
+
+t.test('a recording is spooled while S3 is unreachable, and sent when S3 is back', async (t) => {
+  const server = await s3(t)
+  const { recordings, logger, later } = await sending(t, server)
   const recording = await record(recordings)
   t.match(recording, { state: 'spooled', location: /call\.wav$/ })
   t.ok(
@@ -95,15 +101,7 @@ t.test(
   async (t) => {
     const server = await s3(t)
     await server.start(100)
-    const { recordings } = await build(t, {
-      maxBuffered: 32 * MIB,
-      fileName: () => 'call',
-      sink: s3Sink({ client: server.client, bucket: BUCKET })
-    })
-    const later: FinishedRecording[] = []
-    await recordings.recover((_, recording) => {
-      later.push(recording)
-    })
+    const { recordings, later } = await sending(t, server)
     const finished = record(recordings)
     await server.uploading()
     await server.kill()

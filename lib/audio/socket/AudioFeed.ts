@@ -168,7 +168,7 @@ export class AudioFeed {
 
   /** Gives the sinks the frames that they waited for, since no more audio comes. */
   end(): void {
-    if (this.#inDoubt) this.#handOver(this.gaps.judgeLast())
+    if (this.#inDoubt) this.#endDoubt(this.gaps.judgeLast())
   }
 
   #write(frame: Buffer, at: number): void {
@@ -212,11 +212,11 @@ export class AudioFeed {
   }
 
   #judge(): void {
-    this.#handOver(this.gaps.judge())
+    this.#endDoubt(this.gaps.judge())
   }
 
   // Ends the doubt: `gap` ms are missing before the frames that were held back.
-  #handOver(gap: number): void {
+  #endDoubt(gap: number): void {
     this.#inDoubt = false
     this.#owedGap += gap
     this.#flush()
