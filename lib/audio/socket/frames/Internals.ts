@@ -103,13 +103,14 @@ export class Internals {
     if (fd < 0) return UNREADABLE
     const { stackTraceLimit } = Error
     try {
-      // Node throws an error if there are no bytes. Its stack would cost more than the read.
-      Error.stackTraceLimit = 0
+      // Node throws an error if there are no bytes. Its stack would cost more than the read. An assignment would
+      // throw, too, if the host has frozen Error.
+      Reflect.set(Error, 'stackTraceLimit', 0)
       return readSync(fd, into, 0, into.length, null) || UNREADABLE
     } catch (err) {
       return (err as NodeJS.ErrnoException).code === 'EAGAIN' ? NOTHING : UNREADABLE
     } finally {
-      Error.stackTraceLimit = stackTraceLimit
+      Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
     }
   }
 
