@@ -17,7 +17,10 @@ export const PauseSchema = Type.Object({
 })
 
 export const GapSchema = Type.Object({
-  atMs: Ms,
+  atMs: Type.Number({
+    minimum: 0,
+    description: 'ms; up to 0.3 s wrong for a gap shorter than 0.8 s, if the recorder is alone on the stream'
+  }),
   durationMs: Ms,
   filled: Type.Boolean({ description: 'silence stands for it in the file' })
 })

@@ -57,6 +57,11 @@ export interface Pause extends Interruption {
   endedAt?: string
 }
 
+/**
+ * A gap. Its place is exact if it is at least as long as the time between two reads of the socket, which is up to 800 ms
+ * if the recorder is alone on the stream. If not, the place may be wrong by half of the difference, which is at most
+ * 300 ms.
+ */
 export interface Gap extends Interruption {
   /** true if the file contains silence of the same duration */
   filled: boolean

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { AudioFeed } from '../../lib/audio/socket/AudioFeed.js'
 import type { AudioSink } from '../../lib/audio/socket/types.js'
+import { SAMPLE_BYTES } from '../../lib/pcm/samples.js'
 import { nothingToEnd, type FuzzTarget } from './target.js'
 
 const RATE = 8000
@@ -106,6 +107,8 @@ class OpenFrames implements AudioSink {
   write(frame: Buffer): void {
     if (this.#isPrivate) return
     for (let at = 0; at < frame.length; at += FRAME_BYTES) this.numbers.add(frame.readUInt16LE(at))
+    // A gap may cut a frame in two.
+    this.numbers.add(frame.readUInt16LE(frame.length - SAMPLE_BYTES))
   }
 
   pause(): void {
@@ -122,7 +125,7 @@ class OpenFrames implements AudioSink {
  */
 function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): OpenFrames {
   const sink = new OpenFrames()
-  const feed = new AudioFeed(RATE, 1, () => {})
+  const feed = new AudioFeed(RATE, 1, () => {}, { begin() {}, end() {}, maxWait: (_, readMs) => readMs })
   feed.add(sink)
   feed.gaps.opened(-one.setupMs, -one.setupMs)
   let next = 0
@@ -132,7 +135,9 @@ function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): Ope
     const atOnce = one.readMs === BATCH_MS ? next - from : 1
     for (let first = from; first < next; first += atOnce) {
       const message = Buffer.alloc(atOnce * FRAME_BYTES)
-      for (let i = 0; i < atOnce; i++) message.writeUInt16LE(first + i, i * FRAME_BYTES)
+      for (let at = 0; at < message.length; at += SAMPLE_BYTES) {
+        message.writeUInt16LE(first + Math.floor(at / FRAME_BYTES), at)
+      }
       feed.take(message, atOnce, now)
     }
   }

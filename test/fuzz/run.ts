@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import fc from 'fast-check'
 import { frames } from './frames.js'
+import { gaps } from './gaps.js'
 import { hooks } from './hooks.js'
 import { messages } from './messages.js'
 import { metadata } from './metadata.js'
@@ -27,6 +28,7 @@ const TARGETS: readonly FuzzTarget[] = [
   wav,
   partFiles,
   pauses,
+  gaps,
   storeDamage
 ]
 const DEFAULT_CASES = '200000'

@@ -1,5 +1,5 @@
 import type { AudioCounts, PauseMode } from '../../model/schema.js'
-import { GapMeter } from './GapMeter.js'
+import { GapMeter, type DoubtedAudio, type LoopTurns } from './GapMeter.js'
 import type { AudioSink } from './types.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
@@ -25,7 +25,7 @@ const WHEN_CAUGHT_UP = Infinity
 /** `resume()` was called, and no audio is late, so the next frame is the first after the pause. */
 const WITH_NEXT_FRAME = -Infinity
 
-interface Held {
+interface Held extends DoubtedAudio {
   frame: Buffer
   /** where the frame begins on the clock of the GapMeter, ms */
   at: number
@@ -61,10 +61,18 @@ export class AudioFeed {
   #windowMs = 0
 
   readonly #onResumed: () => void
+  readonly #turns: Pick<LoopTurns, 'begin' | 'end' | 'maxWait'>
 
   /** `onResumed`: called when a pause is over and all audio that was said in it has arrived. */
-  constructor(sampleRate: number, channels: number, onResumed: () => void) {
+  constructor(
+    sampleRate: number,
+    channels: number,
+    onResumed: () => void,
+    turns: Pick<LoopTurns, 'begin' | 'end' | 'maxWait'>
+  ) {
     this.#onResumed = onResumed
+    this.#turns = turns
+    turns.begin()
     this.bytesPerMs = (sampleRate * channels * SAMPLE_BYTES) / 1000
     this.#mask = channels * SAMPLE_BYTES - 1
   }
@@ -108,15 +116,14 @@ export class AudioFeed {
     this.bytes += message.length
     const frame =
       this.#carry === undefined && (message.length & this.#mask) === 0 ? message : this.#align(message)
-    if (this.#inDoubt && this.gaps.isDue(now) && now >= this.#behindUntil) this.#judge()
     const at = this.gaps.clock
     const ms = frame.length / this.bytesPerMs
     const doubtful = this.gaps.doubts(now, ms)
     if (this.#endsWithinMessage) this.#endWithin(this.gaps.clock)
     if (this.#behindUntil > 0) this.#catchUp(now, ms)
-    if (doubtful && now >= this.#behindUntil) this.#hold(frame, at)
+    if (doubtful && now >= this.#behindUntil) this.#hold(frame, at, now)
     else {
-      if (this.#inDoubt && !doubtful) this.#judge()
+      if (this.#inDoubt && !doubtful) this.#endDoubt()
       this.#inDoubt = doubtful
       this.#write(frame, at)
     }
@@ -166,9 +173,11 @@ export class AudioFeed {
     return Math.min(MAX_BATCH / this.bytesPerMs, ...this.#sinks.map(({ maxDelay = Infinity }) => maxDelay))
   }
 
-  /** Gives the sinks the frames that they waited for, since no more audio comes. */
+  /** Gives the sinks the frames that they waited for, since no more audio comes. Called once. */
   end(): void {
-    if (this.#inDoubt) this.#endDoubt(this.gaps.judgeLast())
+    this.#turns.end()
+    if (this.#inDoubt) this.gaps.end(this.#held)
+    while (this.#inDoubt) this.#judge()
   }
 
   #write(frame: Buffer, at: number): void {
@@ -204,21 +213,45 @@ export class AudioFeed {
     this.#pauseEnds = Math.max(this.#pauseEnds ?? WITH_NEXT_FRAME, clock)
   }
 
-  #hold(frame: Buffer, at: number): void {
+  #hold(frame: Buffer, at: number, now: number): void {
     this.#inDoubt = true
-    this.#held.push({ frame: Buffer.from(frame), at })
+    const waited = this.#turns.maxWait(now, this.gaps.readMs)
+    this.#held.push({ frame: Buffer.from(frame), at, now, late: this.gaps.late, waited })
     this.#heldBytes += frame.length
-    if (this.#heldBytes > MAX_HELD) this.#judge()
+    while (this.#inDoubt && (this.gaps.isDue(now) || this.#heldBytes > MAX_HELD)) this.#judge()
   }
 
+  // Judges the gap in doubt, and gives the sinks the frames that are settled. The other frames stay in doubt. If it is
+  // not known where among several frames a gap is, the gap is put in the middle of these frames.
   #judge(): void {
-    this.#endDoubt(this.gaps.judge())
+    const held = this.#held
+    const { ms, from, to, settled } = this.gaps.judgeWithin(held)
+    this.#held = held.slice(settled)
+    this.#heldBytes = bytesOf(this.#held)
+    this.#inDoubt = this.#held.length > 0
+    const ready = held.slice(0, settled)
+    if (ms === 0) return this.#writeAll(ready)
+    let before = bytesOf(held.slice(0, from)) + this.#whole(bytesOf(held.slice(from, to)) / 2)
+    let gap = ms
+    for (const { frame, at } of ready) {
+      if (before >= frame.length) {
+        this.#write(frame, at)
+        before -= frame.length
+        continue
+      }
+      if (before > 0) this.#write(frame.subarray(0, before), at)
+      this.#owedGap += gap
+      gap = 0
+      this.#write(frame.subarray(before), at)
+      before = 0
+    }
+    this.#owedGap += gap
   }
 
-  // Ends the doubt: `gap` ms are missing before the frames that were held back.
-  #endDoubt(gap: number): void {
+  // Ends the doubt, since no audio is late any more.
+  #endDoubt(): void {
     this.#inDoubt = false
-    this.#owedGap += gap
+    this.#owedGap += this.gaps.judge()
     this.#flush()
   }
 
@@ -230,15 +263,27 @@ export class AudioFeed {
     const held = this.#held
     this.#held = []
     this.#heldBytes = 0
+    this.#writeAll(held)
+  }
+
+  #writeAll(held: readonly Held[]): void {
     for (const { frame, at } of held) this.#write(frame, at)
   }
 
   // Keeps the rest of a message that ends within a sample frame, and puts it before the next message.
   #align(message: Buffer): Buffer {
     const whole = this.#carry === undefined ? message : Buffer.concat([this.#carry, message])
-    const rest = whole.length & this.#mask
-    const end = whole.length - rest
-    this.#carry = rest === 0 ? undefined : Buffer.from(whole.subarray(end))
+    const end = this.#whole(whole.length)
+    this.#carry = end === whole.length ? undefined : Buffer.from(whole.subarray(end))
     return whole.subarray(0, end)
   }
+
+  /** Returns `bytes` without the part that is no whole sample frame. */
+  #whole(bytes: number): number {
+    return bytes & ~this.#mask
+  }
+}
+
+function bytesOf(held: readonly Held[]): number {
+  return held.reduce((sum, { frame }) => sum + frame.length, 0)
 }

@@ -10,6 +10,8 @@ const SETTLE = 100
 const SLOW_OPENING = 950
 /** ms after which a lag is judged, even if it is still falling. */
 const MAX_DOUBT = 2_000
+/** Number of silences after which audio that always comes in bursts is judged, too. */
+const MAX_BURSTS = 8
 /** Maximum drift between the clocks of two machines, as a part of the time. Drift must not count as a gap. */
 const DRIFT = 0.0002
 /**
@@ -29,6 +31,30 @@ const UNDER_WAY = 40
 
 /** value of `#doubtSince` while no gap is in doubt */
 const NO_DOUBT = -1
+
+/** A piece of audio that is held back while a gap is in doubt. */
+export interface DoubtedAudio {
+  /** time at which the audio arrived, ms on the scale of `now` */
+  readonly now: number
+  /** ms by which the audio was later than normal */
+  late: number
+  /** maximum ms for which the audio may have waited in the kernel */
+  readonly waited: number
+}
+
+/** The judgement of a gap in doubt. Pieces of the audio that was held back are counted from the oldest. */
+export interface JudgedGap {
+  /** ms that are missing; 0 if there is no gap */
+  ms: number
+  /**
+   * The gap is between the beginnings of the pieces `from` and `to`. Both are the same, except for a gap between two
+   * reads that are far apart: its place in the audio that was read at once is not known.
+   */
+  from: number
+  to: number
+  /** the number of pieces that are settled. The audio behind these pieces is later still, which is a new doubt. */
+  settled: number
+}
 
 /**
  * Distinguishes missing audio from late audio. Audio is missing if live-call control paused jambonz, or
@@ -50,10 +76,16 @@ export class GapMeter {
   // Least lag so far, ms, which is the normal lag of this connection; Infinity before any audio.
   #normal = Infinity
   #doubtSince = NO_DOUBT
+  // number of silences in this doubt
+  #bursts = 0
   #lowest = 0
   #lowestAt = 0
-  // Time at which the latest audio arrived, ms on the scale of `now`.
-  #latestAt = 0
+  // ms of the gap that is known to end where the gap in doubt begins; 0 if there is none
+  #joined = 0
+  // True if the gap in doubt may be within the audio of the read that raised the doubt, and not only before it.
+  #isWithin = false
+  // Time at which the latest audio arrived, ms on the scale of `now`; -Infinity before any audio.
+  #latestAt = -Infinity
   // Time on the audio's clock, ms, since which the least lag has not changed.
   #steadySince = Infinity
   #steadyLag = Infinity
@@ -88,15 +120,20 @@ export class GapMeter {
    */
   doubts(now: number, ms: number): boolean {
     this.#clock += ms
-    this.#latestAt = now
     const lag = now - this.#clock
     this.#normal += ms * DRIFT
     if (lag < this.#normal) this.#lower(lag)
     const excess = lag - this.#normal
+    const before = this.#latestAt
+    this.#latestAt = now
     if (this.#doubtSince === NO_DOUBT) {
       if (excess < LIVE_LAG + this.batchMs) return false
-      this.#doubtSince = now
-      this.#lowest = Infinity
+      const lateBefore = before - this.#clock + ms - this.#normal
+      this.#beginDoubt(now, Math.abs(lateBefore) <= CAUGHT_UP)
+    } else if (now - before >= SETTLE + this.readMs && this.#bursts < MAX_BURSTS) {
+      // No audio came for a while, so this audio may be the beginning of a burst.
+      this.#bursts++
+      this.#doubtSince = this.#lowestAt = now
     }
     if (excess < this.#lowest) {
       this.#lowest = excess
@@ -117,7 +154,12 @@ export class GapMeter {
     return until - this.#clock > UNDER_WAY ? until : undefined
   }
 
-  /** Returns true if a gap in doubt can be judged before the audio that arrives at `now`. */
+  /** ms by which the latest audio was later than normal */
+  get late(): number {
+    return this.#latestAt - this.#clock - this.#normal
+  }
+
+  /** Returns true if the gap in doubt can be judged at `now`. */
   isDue(now: number): boolean {
     return now - this.#lowestAt >= SETTLE + this.readMs || now - this.#doubtSince >= MAX_DOUBT
   }
@@ -125,21 +167,68 @@ export class GapMeter {
   /** Judges the gap in doubt. Returns the ms that are missing before the audio that raised the doubt. */
   judge(): number {
     this.#doubtSince = NO_DOUBT
-    if (this.#lowest < MIN_GAP) return 0
+    if (this.#lowest < (this.#joined > 0 ? CAUGHT_UP : MIN_GAP)) return 0
     const gap = Math.round(this.#lowest)
     this.#clock += gap
     this.total += gap
-    this.longest = Math.max(this.longest, gap)
+    this.longest = Math.max(this.longest, this.#joined + gap)
     return gap
   }
 
   /**
-   * Judges the gap in doubt at the end of the audio. If only the last read raised the doubt, the audio may have waited
-   * in the kernel for up to `readMs`: the lag may be that long without a gap.
+   * Judges the gap in doubt, and finds its place in the audio that was held back. Returns `settled` less than the
+   * length of `held` if another gap is in doubt behind that audio.
    */
-  judgeLast(): number {
-    if (this.#latestAt - this.#doubtSince < SETTLE) this.#lowest -= this.readMs
-    return this.judge()
+  judgeWithin(held: readonly DoubtedAudio[]): JudgedGap {
+    const limit = this.#lowest + CAUGHT_UP
+    const isWithin = this.#isWithin
+    const ms = this.judge()
+    const settled = held.findLastIndex(({ late }) => late <= limit) + 1
+    const firstRead = lengthOfFirstRead(held)
+    // A gap that begins within one read, and goes on in the next, begins at the end of the first.
+    const goesOn = isWithin && firstRead === settled && settled < held.length
+    if (settled < held.length) this.#doubtRest(held.slice(settled), ms, goesOn)
+    if (goesOn) return { ms, from: settled, to: settled, settled }
+    // Between two reads there is no room for a gap of the same length, and for audio before it.
+    const hasRoom = ms < this.readMs - CAUGHT_UP
+    const to = isWithin && hasRoom ? Math.min(firstRead, settled) : 0
+    return { ms, from: 0, to, settled }
+  }
+
+  /**
+   * Notes that no more audio comes, before the gap in doubt is judged. The last audio may have waited in the kernel, so
+   * it proves a gap only if it is later than that.
+   */
+  end(held: readonly DoubtedAudio[]): void {
+    const isLast = ({ now }: DoubtedAudio): boolean => this.#latestAt - now < SETTLE
+    const last = held.filter(isLast)
+    const earlier = held.filter((one) => !isLast(one))
+    const waited = Math.max(0, ...last.map((one) => one.waited))
+    const known = earlier.length > 0 ? Math.min(...earlier.map(({ late }) => late)) : 0
+    for (const one of last) one.late = Math.max(one.late - waited, Math.min(one.late, known))
+    const isUnproven = held.length === 0 && this.#latestAt - this.#doubtSince < SETTLE
+    this.#lowest = isUnproven ? 0 : Math.min(this.#lowest, ...held.map(({ late }) => late))
+  }
+
+  /** `isWithin`: true if no audio is missing before the audio of the last read. */
+  #beginDoubt(now: number, isWithin: boolean): void {
+    this.#doubtSince = this.#lowestAt = now
+    this.#bursts = 0
+    this.#lowest = Infinity
+    this.#joined = 0
+    this.#isWithin = isWithin && this.readMs > MIN_GAP
+  }
+
+  /** Doubts the audio behind a gap of `gap` ms, since it is later than the gap explains. */
+  #doubtRest(rest: readonly DoubtedAudio[], gap: number, goesOn: boolean): void {
+    this.#beginDoubt(rest[0]?.now ?? this.#latestAt, !goesOn)
+    if (goesOn) this.#joined = gap
+    for (const one of rest) {
+      one.late -= gap
+      if (one.late >= this.#lowest) continue
+      this.#lowest = one.late
+      this.#lowestAt = one.now
+    }
   }
 
   #lower(lag: number): void {
@@ -149,3 +238,59 @@ export class GapMeter {
     this.#steadySince = this.#clock
   }
 }
+
+/** Returns the number of pieces that were read together with the first piece. */
+function lengthOfFirstRead(held: readonly DoubtedAudio[]): number {
+  const [first] = held
+  const next = held.findIndex(({ now }) => now - (first?.now ?? now) >= SETTLE)
+  return next < 0 ? held.length : next
+}
+
+/** ms between two turns of the event loop that are noted, as between two turns of the wheel that reads batches */
+export const TURN_MS = 20
+/** Number of turns that are kept: more than between two reads of a batch, and a power of 2. */
+const KEPT_TURNS = 64
+
+/**
+ * Notes turns of the event loop while sockets are open. If the loop stands still, audio waits in the kernel: it is late,
+ * but not missing.
+ */
+export class LoopTurns {
+  readonly #turns = new Float64Array(KEPT_TURNS)
+  #latest = 0
+  #users = 0
+  #timer: NodeJS.Timeout | undefined
+
+  /** Begins to note turns, for one more socket. */
+  begin(): void {
+    this.#users++
+    if (this.#users > 1) return
+    this.#turns.fill(performance.now())
+    this.#timer = setInterval(() => this.note(performance.now()), TURN_MS).unref()
+  }
+
+  end(): void {
+    this.#users--
+    if (this.#users === 0) clearInterval(this.#timer)
+  }
+
+  /** Notes a turn that begins at `now`. */
+  note(now: number): void {
+    this.#latest = (this.#latest + 1) % KEPT_TURNS
+    this.#turns[this.#latest] = now
+  }
+
+  /**
+   * Returns the maximum ms for which audio that is read at `now` may have waited in the kernel, if there are `readMs` ms
+   * between two reads. While the loop stands still, sockets are not read, and turns are not counted.
+   */
+  maxWait(now: number, readMs: number): number {
+    // Sockets are polled behind the timers of a turn, so one more turn counts, and another one for the present turn.
+    const turns = Math.ceil(readMs / TURN_MS) + 2
+    const ms = now - (this.#turns[(this.#latest - turns + KEPT_TURNS) % KEPT_TURNS] ?? now)
+    return ms < readMs + MIN_GAP ? readMs : ms
+  }
+}
+
+/** The turns of the event loop of this process. */
+export const loopTurns = new LoopTurns()

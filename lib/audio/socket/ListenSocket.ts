@@ -4,6 +4,7 @@ import { NO_AUDIO } from '../../model/callWrite.js'
 import { asFramed } from '../../model/payloads.js'
 import type { AudioCounts, EndReason, PauseMode } from '../../model/schema.js'
 import { AudioFeed } from './AudioFeed.js'
+import { loopTurns } from './GapMeter.js'
 import { CLOSE, SocketEnd, type CloseCode, type SocketEndUser } from './SocketEnd.js'
 import { beat, RoundTrips } from './pings.js'
 import { TextReader, type AudioMessage } from './messages.js'
@@ -298,7 +299,7 @@ export class ListenSocket {
     }
     this.opened = { call, listen: asFramed(listen, metadata) }
     const { sampleRate, channels, bidirectional } = this.opened.listen
-    this.#feed = new AudioFeed(sampleRate, channels, () => this.want('atOnce', false))
+    this.#feed = new AudioFeed(sampleRate, channels, () => this.want('atOnce', false), loopTurns)
     this.#streaming = true
     // The application answers what it hears, so it needs audio at once.
     if (bidirectional?.mode === 'streaming') this.#wanted.atOnce++
@@ -337,8 +338,7 @@ export class ListenSocket {
     this.reader.end()
     if (this.#resuming) this.#resume()
     this.#feed?.end()
-    const { key } = this.#texts
-    const now = performance.now()
+    const [{ key }, now] = [this.#texts, performance.now()]
     const reason = this.#end.closed({
       closeCode,
       listen: this.opened?.listen,

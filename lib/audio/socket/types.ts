@@ -6,6 +6,7 @@ export interface AudioSink {
   /**
    * Takes a frame at once. Must not throw, and must copy the part of `frame` that it keeps.
    * `frame`: L16 little-endian, whole sample frames. `gapMs`: ms of the call that are missing before `frame`, normally 0.
+   * In batches, a gap that is shorter than the time between two reads is put in the middle of the audio it may be in.
    */
   write(frame: Buffer, gapMs: number): void
   /** Called after each batch, when no more audio comes for a while. */
