@@ -2,15 +2,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { EndReason } from '../model/schema.js'
 
 /**
- * ms in which the end of a listen may make jambonz close other sockets. jambonz takes less than 100 ms,
- * unless busy.
+ * ms in which an end on another instance may make jambonz close our sockets. jambonz takes less than 100 ms, unless
+ * busy. When the socket on the other instance has closed is not known here.
  */
 const WINDOW = 3_000
-/**
- * ms of this window that remain once our socket has closed. jambonz closed the other sockets within 80 ms
- * (measured), and a close may be read up to 800 ms later, as sockets are read in batches.
- */
+/** ms after the close of our socket in which jambonz closes the other sockets. It takes 80 ms (measured). */
 const AFTER_CLOSE = 1_500
+/** ms for which an end is remembered after that, since a busy process may read the close of a socket late. */
+const REMEMBERED = 60_000
 /** Number of calls to remember at most. */
 const MAX_CALLS = 10_000
 /** End reasons of a listen that we did not end: jambonz ended the listen, or the connection was lost. */
@@ -23,10 +22,18 @@ export interface CausedEnd {
   reason: EndReason
 }
 
+/** The time in which a socket was surely open, ms of performance.now(). */
+export interface OpenTime {
+  /** when jambonz asked for the socket */
+  from: number
+  /** The close of the socket may be read later, if this process is busy, or reads the socket in batches. */
+  until: number
+}
+
 interface Remembered extends CausedEnd {
   /**
-   * `at`: the time at which we asked for the end; `until`: the last time at which it may cause another end. Both
-   * in ms of performance.now()
+   * `at`: the time at which we asked for the end; `until`: the last time at which it may cause another end, Infinity
+   * while the socket is open. Both in ms of performance.now()
    */
   at: number
   until: number
@@ -47,28 +54,30 @@ export class CausedEnds {
     this.#logger = logger
   }
 
-  /** Notes that an instance ends a listen. Returns false if this does not end the call's other listens. */
-  add(end: CausedEnd): boolean {
+  /**
+   * Notes that an instance ends a listen, this one (`isHere`) or another. Returns false if this does not end the call's
+   * other listens.
+   */
+  add(end: CausedEnd, isHere: boolean): boolean {
     if (NOT_OURS.has(end.reason)) return false
     this.#forget()
     // Only the first end counts as the cause, since we may also end other listens of the call.
     const now = performance.now()
     if ((this.#ends.get(end.callSid)?.until ?? -Infinity) < now) {
       this.#ends.delete(end.callSid)
-      this.#ends.set(end.callSid, { ...end, at: now, until: now + WINDOW })
+      this.#ends.set(end.callSid, { ...end, at: now, until: isHere ? Infinity : now + WINDOW })
     }
     return true
   }
 
   /**
-   * Returns the end reason of a listen. `reason`: the reason for which its socket closed. Returns
-   * `otherEnded` if jambonz closed the socket because this application ended another listen of the call.
-   * `askedAt`: when jambonz asked for the socket, ms of performance.now(); an end before this time is not the
-   * cause.
+   * Returns the end reason of a listen whose socket has closed for `reason`. Returns `otherEnded` if jambonz closed the
+   * socket because this application ended another listen of the call: an end before the socket was asked for, or an end
+   * that the socket outlived, is not the cause.
    */
-  reasonOf(callSid: string, listenId: string, reason: EndReason, askedAt: number): EndReason {
+  reasonOf({ callSid, listenId, reason }: CausedEnd, open: OpenTime): EndReason {
     this.#closed(callSid, listenId)
-    const cause = reason === 'closed' ? this.#causeOf(callSid, listenId, askedAt) : undefined
+    const cause = reason === 'closed' ? this.#causeOf(callSid, listenId, open) : undefined
     if (cause === undefined) return reason
     if (this.#isNews(callSid)) {
       this.#logger.warn(
@@ -79,20 +88,17 @@ export class CausedEnds {
     return 'otherEnded'
   }
 
-  /**
-   * Shortens the window once the socket has closed, since jambonz then ends the other listens at once, or not
-   * at all.
-   */
+  /** Notes that a socket has closed, since jambonz then ends the other listens at once, or not at all. */
   #closed(callSid: string, listenId: string): void {
     const end = this.#ends.get(callSid)
     if (end?.listenId === listenId) end.until = Math.min(end.until, performance.now() + AFTER_CLOSE)
   }
 
   /** Returns the end of another listen that caused the end of this listen; undefined if there is none. */
-  #causeOf(callSid: string, listenId: string, askedAt: number): CausedEnd | undefined {
+  #causeOf(callSid: string, listenId: string, open: OpenTime): CausedEnd | undefined {
     const end = this.#ends.get(callSid)
     if (end === undefined || end.listenId === listenId) return undefined
-    return askedAt < end.at && performance.now() <= end.until ? end : undefined
+    return open.from < end.at && open.until <= end.until ? end : undefined
   }
 
   /** Returns true for a call that was not logged yet, and notes the call. */
@@ -106,7 +112,7 @@ export class CausedEnds {
   #forget(): void {
     const now = performance.now()
     for (const [callSid, { until }] of this.#ends) {
-      if (until >= now && this.#ends.size < MAX_CALLS) return
+      if (until + REMEMBERED >= now && this.#ends.size < MAX_CALLS) return
       this.#ends.delete(callSid)
     }
   }

@@ -17,7 +17,7 @@ import type { CallStore, LostListen, Written } from '../store/CallStore.js'
 import type { Credentials } from '../model/credentials.js'
 import type { ExpectedListen } from '../verbs/index.js'
 import { CallEvents, type CallEventMap } from './CallEvents.js'
-import { CausedEnds, type CausedEnd } from './CausedEnds.js'
+import { CausedEnds, type CausedEnd, type OpenTime } from './CausedEnds.js'
 import { goingOn, watchInPlaceOf } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
 
@@ -288,15 +288,15 @@ export class Correlation {
   /** Tells all instances that we end this listen, since jambonz 0.9 then ends all listens of the call. */
   ending({ callSid, id }: Listen, reason: EndReason): void {
     const end = { callSid, listenId: id, reason }
-    if (this.#ends.add(end)) this.store.tell({ ended: end } satisfies Message)
+    if (this.#ends.add(end, true)) this.store.tell({ ended: end } satisfies Message)
   }
 
   /**
    * Returns the end reason of a listen: `reason`, for which its socket closed, or `otherEnded` if jambonz closed it
-   * because we ended another listen. `askedAt`: when jambonz asked for the socket, ms of performance.now().
+   * because we ended another listen. `open`: the time in which the socket was surely open.
    */
-  endReasonOf({ callSid, id }: Listen, reason: EndReason, askedAt: number): EndReason {
-    return this.#ends.reasonOf(callSid, id, reason, askedAt)
+  endReasonOf({ callSid, id }: Listen, reason: EndReason, open: OpenTime): EndReason {
+    return this.#ends.reasonOf({ callSid, listenId: id, reason }, open)
   }
 
   /** Ends a listen whose first or next socket will not come. Emits `listenEnded` once, on one instance. */
@@ -333,7 +333,7 @@ export class Correlation {
     if (Array.isArray(message?.handsOver)) this.deps.handOver(message.handsOver.map(String))
     const { callSid, listenId } = message?.ended ?? {}
     if (message?.ended && typeof callSid === 'string' && typeof listenId === 'string') {
-      this.#ends.add(message.ended)
+      this.#ends.add(message.ended, false)
     }
   }
 }

@@ -239,14 +239,16 @@ export class LiveListen {
     const { call, listen } = live
     // The socket never named its listen, so there is no listen to end.
     if (call === undefined || listen === undefined) return undefined
+    const { correlation, instance } = this.#deps.services
     const segment: ListenSegment = {
-      instance: this.#deps.services.instance,
+      instance,
       ...(this.#startedAt && { startedAt: this.#startedAt }),
       endedAt: new Date().toISOString(),
       audio: live.counts,
       ...(this.#recorder && { recorded: true })
     }
-    const reason = this.#deps.services.correlation.endReasonOf(listen, end.reason, this.#deps.requestedAt)
+    const open = { from: this.#deps.requestedAt, until: live.openUntil }
+    const reason = correlation.endReasonOf(listen, end.reason, open)
     const ended: ListenFields = {
       endReason: reason,
       endedAt: segment.endedAt,
@@ -260,9 +262,7 @@ export class LiveListen {
     return given
       ? async () => {
           const saved = await saving
-          await this.#enqueue(() =>
-            this.#deps.services.correlation.saved(given.listen, given.listen.segments?.length, saved)
-          )
+          await this.#enqueue(() => correlation.saved(given.listen, given.listen.segments?.length, saved))
           this.#endTrace({ ...listen, ...saved }, end, true)
         }
       : async () => {

@@ -118,6 +118,46 @@ t.test(
   }
 )
 
+function standStill(ms: number): void {
+  const until = performance.now() + ms
+  while (performance.now() < until);
+}
+
+t.test('a listen has endReason otherEnded also if a busy process reads its close late', async (t) => {
+  const one = await instance(t)
+  const before = await twoListens('before', one, one)
+  before[1].on('message', () => {
+    for (const socket of before) socket.close(1000)
+    // Both closes wait in the kernel.
+    standStill(3_500)
+  })
+  before[1].send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
+  t.same(await endsOf('before', [one]), ['disconnected', 'otherEnded'], 'both closes are read late')
+
+  const between = await twoListens('between', one, one)
+  one.app.jambonz.calls.events.once('listenEnded', () => standStill(2_500))
+  between[1].on('message', () => {
+    for (const socket of between) socket.close(1000)
+  })
+  between[1].send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
+  t.same(await endsOf('between', [one]), ['disconnected', 'otherEnded'], 'one close is read late')
+})
+
+t.test('a listen whose audio goes on after the end of another listen has its own end reason', async (t) => {
+  const one = await instance(t)
+  const [background, agent] = await twoListens('c1', one, one)
+  agent.on('message', () => agent.close(1000))
+  agent.send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
+  await until(() => one.ended.length === 1, 'the end of the first listen')
+  const from = performance.now()
+  for (let sent = 0; sent < 2_500; sent += 20) {
+    background.send(Buffer.alloc(320))
+    await until(() => performance.now() - from >= sent, 'the time of the next frame')
+  }
+  background.close(1000)
+  t.same(await endsOf('c1', [one]), ['disconnected', 'closed'])
+})
+
 t.test('calls.redirect() ends only the foreground listen, and the plugin closes no socket', async (t) => {
   const one = await instance(t)
   const streams = new Map<string, AudioStream>()

@@ -234,7 +234,7 @@ export class Playback {
       channels: listen.channels,
       mixType: listen.mixType,
       startMs: socket.counts.durationMs,
-      earliest: socket.earliest,
+      earliest: socket.feed?.gaps.earliest ?? Infinity,
       receivedMs: () => socket.receivedMs,
       ping: (onPong) => socket.roundTrips.ask(onPong),
       roundTrip: () => socket.roundTrips.leastMs,

@@ -163,6 +163,17 @@ export class AudioFeed {
     this.#windowMs = 0
   }
 
+  /**
+   * Returns the latest time, ms, at which the socket was surely open, if its close is read at `now`: when its last audio
+   * arrived, or when it was last read.
+   */
+  openUntil(now: number): number {
+    const { earliest, readMs } = this.gaps
+    const readAt = now - this.#turns.maxWait(now, readMs)
+    // Audio that comes faster than real time does not tell when it arrived.
+    return earliest <= now ? Math.max(earliest, readAt) : readAt
+  }
+
   /** Tells the sinks that the batch is complete. */
   rest(): void {
     for (const sink of this.#sinks) sink.rest?.()

@@ -196,14 +196,9 @@ export class ListenSocket {
     this.#socket.send(text, { binary: false })
   }
 
-  /** Earliest time at which the audio so far could have arrived, ms; Infinity before any audio. */
-  get earliest(): number {
-    return this.#feed?.gaps.earliest ?? Infinity
-  }
-
-  /** true while the sinks wait for frames, because it is not clear whether audio is missing before them. */
-  get holdsBack(): boolean {
-    return this.#feed?.holdsBack ?? false
+  /** The audio so far; undefined until the listen is known. */
+  get feed(): AudioFeed | undefined {
+    return this.#feed
   }
 
   /** ms of audio that has arrived, gaps included */

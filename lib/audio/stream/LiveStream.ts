@@ -118,12 +118,18 @@ export class LiveStream {
    * there was none, or if it is not known yet.
    */
   get heard(): Int16Array | undefined {
-    return this.socket.holdsBack ? undefined : this.#playback?.track?.current
+    return this.socket.feed?.holdsBack ? undefined : this.#playback?.track?.current
   }
 
   /** The reason for which ws alone reads the socket; undefined if the fast reader reads it. */
   get slowReason(): SlowReason | undefined {
     return this.socket.reader.slowReason
+  }
+
+  /** The latest time, ms of `performance.now()`, at which the socket was surely open. */
+  get openUntil(): number {
+    const now = performance.now()
+    return this.socket.feed?.openUntil(now) ?? now
   }
 
   get counts(): AudioCounts {
