@@ -40,8 +40,8 @@ export interface Runtime extends Application, LiveListenServices {
 
 /** ms to wait for the actionHook of a drained listen */
 const HOOK_PATIENCE = 3_000
-/** ms that the handler of a hook gets to answer, after the hook has waited for its listen */
-const HANDLER_PATIENCE = 3_000
+/** ms to wait for the answer of a hook: the hook may wait for its listen, and then its handler gets 3 s */
+const ANSWER_PATIENCE = HOOK_WAIT + 3_000
 
 /** `fastify.jambonz` of one Fastify instance. Its routes have the prefix and the hooks of that instance. */
 export class Jambonz {
@@ -148,21 +148,20 @@ export class Jambonz {
   /**
    * Refuses sockets of new calls (503). Waits up to `timeoutMs` (default 0) for the streams of earlier calls
    * to end, and lets these calls open streams meanwhile. Then ends the remaining streams, so that jambonz
-   * calls their actionHooks. Resolves when every recording is final and each hook is answered, or has come to
-   * another instance. Waits at most 3 s for the hooks, and 8 s for their answers, since a hook may wait 5 s
-   * for its listen, and its handler gets 3 s. Await it before `fastify.close()`, which also ends live
-   * streams, but answers their hooks with 503. With `handover`, foreground listens, and the background
-   * listens of their calls, continue on another instance, which takes their next sockets. This needs several
-   * instances with one store and one `secret`.
+   * calls their actionHooks. Closes each application websocket when jambonz awaits no answer on it. Resolves
+   * when every recording is final and each hook is answered, or has come to another instance. Waits at most
+   * 3 s for the hooks, and 8 s for their answers, since a hook may wait 5 s for its listen, and its handler
+   * gets 3 s. Await it before `fastify.close()`, which also ends live streams, but answers their hooks with
+   * 503. With `handover`, foreground listens, and the background listens of their calls, continue on another
+   * instance, which takes their next sockets. This needs several instances with one store and one `secret`.
    */
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
     const { liveListens, openHooks, sockets } = this.#runtime
-    sockets.seal()
-    const answered = (ms: number): Promise<void> =>
-      openHooks.answered(Math.min(ms, HOOK_WAIT + HANDLER_PATIENCE))
+    // Without a handover, calls may reconnect while they are given time, since there may be no other instance.
+    if (handover || timeoutMs <= 0) sockets.seal()
+    const answered = (ms: number): Promise<void> => openHooks.answered(Math.min(ms, ANSWER_PATIENCE))
     await liveListens.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE, answered })
-    await answered(Infinity)
-    await sockets.drain()
+    await Promise.all([answered(Infinity), sockets.drain(ANSWER_PATIENCE)])
   }
 
   /**

@@ -21,6 +21,7 @@ import { Correlation } from './correlation/Correlation.js'
 import { recorded } from './correlation/recorded.js'
 import { ERR_REGISTERED } from './model/errors.js'
 import type { Call, Listen, StoredCall } from './model/schema.js'
+import { withinMs } from './model/time.js'
 import { seal, unseal } from './model/tokens.js'
 import { Jambonz, type Runtime } from './Jambonz.js'
 import { joinRegistry } from './metrics/instruments.js'
@@ -46,6 +47,9 @@ declare module 'fastify' {
   }
 }
 
+/** ms that `fastify.close()` gives the application websockets to close before it ends the streams */
+const SOCKETS_FIRST = 1_000
+
 /**
  * The plugin. It decorates Fastify with `jambonz`, whose `webhook()`, `audio()` and `actionHook()` add the
  * routes of a jambonz application. It finds the call of each request by its callSid.
@@ -63,14 +67,17 @@ export const jambonzListen = fp<JambonzListenOptions>(
 
     // This has to run before the preClose of @fastify/websocket, which closes every socket at once.
     fastify.addHook('preClose', async () => {
-      runtime.sockets.seal()
+      // Fastify refuses all requests by now. So jambonz must lose its application websocket before its listen ends:
+      // then it sends the actionHook of this listen to another instance.
+      const left = runtime.sockets.drain()
+      await withinMs(SOCKETS_FIRST, left)
       await runtime.liveListens.drain({
         timeoutMs: 0,
         handover: false,
         hookPatience: 0,
         answered: async () => {}
       })
-      await runtime.sockets.drain()
+      await left
     })
     fastify.addHook('onClose', async () => {
       await runtime.recordings?.close()

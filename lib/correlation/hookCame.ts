@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isFinal, type CallFields } from '../model/payloads.js'
 import { listenIn, newListen } from '../model/callWrite.js'
+import { wallClock } from '../model/time.js'
 import { callSidOf } from '../model/tokens.js'
 import {
   awaitsKey,
@@ -247,4 +248,19 @@ export async function hooked(
   if (!hasOurHook(call, listen, deps.hookPaths)) return
   const { callSid, id, hookedAt } = listen
   await store.waitFor(callSid, id, (now) => now === undefined || now.hookedAt !== hookedAt, ms)
+}
+
+/**
+ * Resolves when the hook of each listen of the call that has ended within the last `ms` has come to any instance, or
+ * after `ms`.
+ */
+export async function hooksOfEndsCame(correlation: Correlation, callSid: string, ms: number): Promise<void> {
+  const call = await correlation.store.get(callSid)
+  if (call === undefined) return
+  const since = wallClock() - ms
+  const due = call.listens.filter(
+    ({ state, hookedAt, endedAt }) =>
+      state === 'ended' && hookedAt === undefined && Date.parse(endedAt ?? '') >= since
+  )
+  await Promise.all(due.map((listen) => hooked(correlation, call, listen, ms)))
 }

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type { Test } from 'tap'
 import { WebSocket, type ClientOptions } from 'ws'
 import { until } from './until.js'
@@ -91,6 +92,22 @@ export class JambonzSocket {
 
   ackOf(msgid: string): Sent | undefined {
     return this.sent.find((sent) => sent.type === 'ack' && sent.msgid === msgid)
+  }
+
+  /** Calls `listener` with each message of the application, in the turn in which it comes. */
+  onSent(listener: (sent: Sent) => void): void {
+    this.#socket.on('message', (data) => listener(JSON.parse(String(data)) as Sent))
+  }
+
+  /** Calls `listener` each time this side has answered a ping. */
+  onPing(listener: () => void): void {
+    this.#socket.on('ping', listener)
+  }
+
+  /** Calls `listener` when the application has sent a close frame, before this side answers it. */
+  onClosing(listener: () => void): void {
+    const { _receiver: receiver } = this.#socket as unknown as { _receiver: EventEmitter }
+    receiver.prependOnceListener('conclude', listener)
   }
 
   get commands(): Sent[] {

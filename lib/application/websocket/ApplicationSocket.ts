@@ -1,13 +1,22 @@
 import type { FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
-import { beat } from '../../audio/socket/pings.js'
+import { beat, RoundTrips } from '../../audio/socket/pings.js'
 import { isJambonzEvent } from '../../model/payloads.js'
 import { withinMs } from '../../model/time.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import { dispatchMessage, MessageConnection } from '../request.js'
+import type { PendingAnswer } from '../observeRequests.js'
 import type { ApplicationSocketLimits, ApplicationSockets } from './ApplicationSockets.js'
 import { firstPath, hookPath } from '../hookUrls.js'
-import { ackOf, CLOSE, DEADLINES, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
+import {
+  ackOf,
+  CLOSE,
+  DEADLINES,
+  headersOfMessages,
+  MAX_VERBS_BYTES,
+  readMessage,
+  type SocketMessage
+} from './wire.js'
 
 /** seconds of the pause in which a call waits for the verbs of a slow handler */
 const HOLD_LENGTH = 120
@@ -16,31 +25,16 @@ const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
 /** the HTTP statuses with which jambonz takes verbs (feature-server lib/utils/http-requestor.js) */
 const TAKEN: ReadonlySet<number> = new Set([200, 202])
 const NO_MESSAGE = 'no message of jambonz came'
+const LEAVING = 'this instance shuts down: reconnect'
 /**
- * Matches the headers of the upgrade that concern only the upgrade. The requests made from the socket's messages
- * get all other headers of the upgrade.
+ * Number of pings that jambonz answers, one after the other, before we close a socket. jambonz may answer the
+ * first ping before it handles an ack that came with it, and sends its next message only then.
  */
-const OF_UPGRADE =
-  /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|accept-encoding|te|expect|range|if-.*|b3)$/
-
-/**
- * The answer to one message. It is sent once, as an ack, or as a command if the ack had to be sent before the
- * answer.
- */
-export interface PendingAnswer {
-  /**
-   * the messages that ask for the answer, each with the socket for its ack; several if jambonz has
-   * reconnected
-   */
-  readonly asked: Array<{ msgid: string; socket: ApplicationSocket }>
-  readonly callSid: string | undefined
-  /** true for the answer to session:new; without it, jambonz refuses the call */
-  readonly isFirst: boolean
-  acked: boolean
-  /** JSON of the verbs, once the handler has answered */
-  verbs?: string
-}
-
+const PINGS = 2
+/** ms that jambonz has to answer these pings */
+const PONG_PATIENCE = 1_000
+/** ms that jambonz has to answer a close */
+export const CLOSE_PATIENCE = 1_000
 /** An application websocket, on which jambonz sends the requests of one call, and we send the acks. */
 export class ApplicationSocket {
   readonly request: FastifyRequest
@@ -51,12 +45,20 @@ export class ApplicationSocket {
   lastMessageAt = performance.now()
   /** true if jambonz has reported the end of the call */
   callEnded = false
+  /** Resolves when the socket has closed. */
+  readonly closed: Promise<void>
   readonly #socket: WebSocket
   readonly #sockets: ApplicationSockets
   readonly #headers: Record<string, string>
   readonly #connection: MessageConnection
   readonly #underWay = new Set<Promise<void>>()
+  /** ids of the messages whose acks jambonz awaits */
+  readonly #unacknowledged = new Set<string>()
+  readonly #roundTrips: RoundTrips
   readonly #noMessage: NodeJS.Timeout
+  #leaving = false
+  /** number of attempts to close the socket at a quiet moment; only the last one counts */
+  #attempts = 0
 
   constructor(
     socket: WebSocket,
@@ -67,17 +69,21 @@ export class ApplicationSocket {
     this.request = request
     this.#socket = socket
     this.#sockets = sockets
-    this.#headers = headersOf(request)
+    this.#headers = headersOfMessages(request.headers)
     this.#connection = new MessageConnection(request.raw.socket)
+    this.#roundTrips = new RoundTrips(socket)
     this.#noMessage = setTimeout(() => this.close(CLOSE.badStart, NO_MESSAGE), metadataTimeout)
     socket.on('message', (data) => this.#received(data))
     socket.on('pong', () => {})
     const stopPings = beat(heartbeat, { socket, isRead: () => true, lost: () => this.terminate() })
     socket.on('error', (err) => request.log.warn({ err, callSid: this.callSid }, 'application socket failed'))
-    socket.on('close', (code) => {
-      clearTimeout(this.#noMessage)
-      stopPings()
-      sockets.closed(this, code)
+    this.closed = new Promise((resolve) => {
+      socket.on('close', (code) => {
+        clearTimeout(this.#noMessage)
+        stopPings()
+        sockets.closed(this, code)
+        resolve()
+      })
     })
   }
 
@@ -100,9 +106,43 @@ export class ApplicationSocket {
     this.#socket.terminate()
   }
 
-  /** Resolves when all messages so far are answered, or after `ms`. */
-  async answered(ms: number): Promise<void> {
-    await withinMs(ms, Promise.all(this.#underWay))
+  /**
+   * Closes the socket when jambonz awaits no ack on it, so that jambonz reconnects to another instance. jambonz drops a
+   * message that is not acknowledged when its socket closes. Resolves when the socket has closed, all its messages are
+   * handled, and verbs that came too late for an ack are sent or dropped.
+   */
+  async leave(): Promise<void> {
+    this.#leaving = true
+    this.#closeWhenQuiet()
+    await this.closed
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay)
+  }
+
+  /** Closes the socket now. */
+  leaveNow(): void {
+    this.close(CLOSE.restart, LEAVING)
+  }
+
+  /** Notes that jambonz awaits no ack of a message any more. */
+  settled(msgid: string): void {
+    if (this.#unacknowledged.delete(msgid) && this.#leaving) this.#closeWhenQuiet()
+  }
+
+  /**
+   * Closes the socket if jambonz awaits no ack, if none of its messages is on the way, and if no hook is about to come.
+   * Otherwise does nothing, since the next `settled()` tries again.
+   */
+  async #closeWhenQuiet(): Promise<void> {
+    const attempt = ++this.#attempts
+    const isQuiet = (): boolean => this.open && this.#unacknowledged.size === 0 && this.#attempts === attempt
+    if (!isQuiet()) return
+    await withinMs(PONG_PATIENCE, this.#roundTrips.made(PINGS))
+    if (!isQuiet()) return
+    await this.#sockets.hooksCame(this.calls)
+    if (!isQuiet()) return
+    this.leaveNow()
+    await withinMs(CLOSE_PATIENCE, this.closed)
+    this.terminate()
   }
 
   #received(data: RawData): void {
@@ -116,18 +156,23 @@ export class ApplicationSocket {
       )
       return
     }
-    this.#sockets.application.metrics.messaged(message.type)
+    const { type, msgid } = message
+    this.#sockets.application.metrics.messaged(type)
     this.callSid ??= message.callSid
+    if (type !== 'call:status' && !isJambonzEvent(type)) this.#unacknowledged.add(msgid)
     const work = this.#handle({ ...message, callSid: message.callSid ?? this.callSid }).catch(
       (err: unknown) => {
         this.request.log.error(
-          { err, callSid: this.callSid, type: message.type },
+          { err, callSid: this.callSid, type },
           'application socket: a message could not be handled'
         )
       }
     )
     this.#underWay.add(work)
-    work.then(() => this.#underWay.delete(work))
+    work.then(() => {
+      this.#underWay.delete(work)
+      this.settled(msgid)
+    })
   }
 
   async #handle(message: SocketMessage): Promise<void> {
@@ -152,7 +197,7 @@ export class ApplicationSocket {
   async #answerFirst(message: SocketMessage): Promise<void> {
     const { msgid, callSid } = message
     const answer: PendingAnswer = { asked: [{ msgid, socket: this }], callSid, isFirst: true, acked: false }
-    this.#sockets.expectAck(answer)
+    this.#sockets.pending.add(answer)
     await this.#answer(message, firstPath(this.request, this.#sockets.application.routes), answer, HOLD)
   }
 
@@ -162,7 +207,7 @@ export class ApplicationSocket {
    */
   async #reconnected(message: SocketMessage): Promise<void> {
     const { callSid, msgid } = message
-    const unanswered = this.#sockets.unanswered(callSid)
+    const unanswered = this.#sockets.pending.of(callSid)
     const isAcknowledged = await this.#sockets.reconnected(callSid)
     if (unanswered !== undefined && !unanswered.acked) {
       return await this.#takeOver(unanswered, msgid)
@@ -273,14 +318,17 @@ export class ApplicationSocket {
       answer.acked = true
       const sent = await Promise.allSettled(open.map(({ socket, msgid }) => socket.send(ackOf(msgid, verbs))))
       if (sent.some(({ status }) => status === 'fulfilled')) {
-        if (isFirst) this.#sockets.acknowledged(answer)
+        // The socket must not be closed before this is written. If it were, jambonz might reconnect to an instance that
+        // takes the call for unanswered.
+        if (isFirst) await this.#sockets.acknowledged(answer)
+        for (const { socket, msgid } of asked) socket.settled(msgid)
         return
       }
       answer.acked = false
     }
     // jambonz sends session:new again, to this or another instance, so the answer is kept. No other message
     // is sent again.
-    if (isFirst) return this.#sockets.forgetLater(answer)
+    if (isFirst) return this.#sockets.pending.dropLater(answer)
     answer.acked = true
     if (verbs !== undefined) await this.#sockets.late(callSid, verbs)
   }
@@ -299,13 +347,4 @@ export class ApplicationSocket {
     if (url === undefined) return await this.#sockets.noteStatus(message)
     await this.#dispatch(message, url)
   }
-}
-
-/** Returns the headers of the upgrade that apply to each message too: host (for urls), proxies, credentials. */
-function headersOf({ headers }: FastifyRequest): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers)
-      .filter(([name, value]) => value !== undefined && !OF_UPGRADE.test(name))
-      .map(([name, value]) => [name, String(value)])
-  )
 }

@@ -3,12 +3,14 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import { callFields, isFinal, type Payload, type JambonzEventName } from '../../model/payloads.js'
 import { ERR_COMMAND_TOO_LONG, ERR_MESSAGE_TOO_LONG } from '../../model/errors.js'
 import { withinMs } from '../../model/time.js'
+import { hooksOfEndsCame } from '../../correlation/hookCame.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import type { Application } from '../Application.js'
 import { answerTo } from '../answer.js'
 import type { CallChannel } from '../control/CallChannel.js'
+import { PendingAnswers, type PendingAnswer } from '../observeRequests.js'
 import { StatusHooks } from '../hookUrls.js'
-import { ApplicationSocket, type PendingAnswer } from './ApplicationSocket.js'
+import { ApplicationSocket, CLOSE_PATIENCE } from './ApplicationSocket.js'
 import {
   CLOSE,
   commandOf,
@@ -21,15 +23,13 @@ import {
   type SocketMessage
 } from './wire.js'
 
-/** ms that jambonz has to answer a close */
-const CLOSE_PATIENCE = 1_000
+/** ms within which jambonz sends the actionHook of a listen that has ended */
+const HOOK_PATIENCE = 3_000
 /**
  * ms after jambonz closed a socket for good. If the call goes on, jambonz asks over HTTP or opens another
  * socket by then.
  */
 const END_GRACE = 2_000
-/** maximum ms that jambonz takes to reconnect after a socket broke */
-const RECONNECTED_WITHIN = 10_000
 /** ms without a message after which a socket is closed if the store does not have its call any more */
 const FORGOTTEN_AFTER = 4 * 3_600_000
 
@@ -58,11 +58,13 @@ export class ApplicationSockets {
   readonly #statusHooks = new StatusHooks()
   readonly #all = new Set<ApplicationSocket>()
   readonly #byCall = new Map<string, ApplicationSocket>()
-  /** answers to session:new that were not sent yet, by callSid */
-  readonly #unanswered = new Map<string, PendingAnswer>()
-  readonly #closing = new Map<ApplicationSocket, () => void>()
+  /** the answers to session:new that were not sent yet */
+  readonly pending: PendingAnswers
+  /** The functions that write the ends of calls whose sockets jambonz has just closed for good. */
+  readonly #ends = new Set<() => Promise<void>>()
   #idleTimer: NodeJS.Timeout | undefined
   #sealed = false
+  #draining = false
 
   constructor(
     fastify: FastifyInstance,
@@ -72,6 +74,7 @@ export class ApplicationSockets {
     this.fastify = fastify
     this.application = application
     this.#limits = limits
+    this.pending = new PendingAnswers(application.logger)
     this.#parseJson = fastify.getDefaultJsonParser('error', 'error')
   }
 
@@ -86,18 +89,18 @@ export class ApplicationSockets {
     this.#channel = channel
   }
 
-  /** true once the instance drains, so that it takes no new sockets */
+  /** true if new sockets are refused */
   get sealed(): boolean {
     return this.#sealed
-  }
-
-  get size(): number {
-    return this.#all.size
   }
 
   /** Refuses new sockets from now on. */
   seal(): void {
     this.#sealed = true
+  }
+
+  get size(): number {
+    return this.#all.size
   }
 
   /**
@@ -113,6 +116,8 @@ export class ApplicationSockets {
     const added = new ApplicationSocket(socket, request, this, this.#limits)
     this.#all.add(added)
     this.#idleTimer ??= setInterval(() => this.#closeIdle(), this.#limits.socketIdle).unref()
+    // This socket was allowed before the drain, but has opened only now.
+    if (this.#draining) added.leave()
   }
 
   /** Parses JSON like a body over HTTP. Returns undefined for JSON that Fastify's parser refuses. */
@@ -168,7 +173,12 @@ export class ApplicationSockets {
 
   /** Sends verbs that came too late for an ack, or whose socket has closed, on the call's current socket. */
   async late(callSid: string | undefined, verbs: string): Promise<void> {
-    const sent = callSid !== undefined && (await this.channel.late(callSid, JSON.parse(verbs) as unknown[]))
+    // Without a shared store, no other instance sends the verbs.
+    const mayReconnect = !this.#draining || this.application.correlation.store.shared
+    const sent =
+      callSid !== undefined &&
+      (mayReconnect || this.holds(callSid)) &&
+      (await this.channel.late(callSid, JSON.parse(verbs) as unknown[]))
     this.application.metrics.cameLate(sent ? 'sent' : 'dropped')
     if (!sent) {
       this.application.logger.warn({ callSid }, 'an answer was dropped: the call can not be reached any more')
@@ -176,42 +186,27 @@ export class ApplicationSockets {
   }
 
   /**
-   * Notes that session:new is being answered. If the socket breaks, jambonz asks for the same answer again.
-   */
-  expectAck(answer: PendingAnswer): void {
-    if (answer.callSid !== undefined) this.#unanswered.set(answer.callSid, answer)
-  }
-
-  /** Returns the answer to session:new of a call, if it was not sent yet. */
-  unanswered(callSid: string | undefined): PendingAnswer | undefined {
-    return callSid === undefined ? undefined : this.#unanswered.get(callSid)
-  }
-
-  /** Drops an answer to session:new whose socket has closed, unless jambonz soon reconnects to this instance. */
-  forgetLater(answer: PendingAnswer): void {
-    setTimeout(() => {
-      if (answer.acked || !this.#forget(answer)) return
-      this.application.logger.warn(
-        { callSid: answer.callSid },
-        'session:new was not answered, since its socket broke'
-      )
-    }, RECONNECTED_WITHIN).unref()
-  }
-
-  /**
    * Writes to the store that the call has its first verbs, since jambonz may reconnect to another instance.
    */
-  acknowledged(answer: PendingAnswer): void {
-    this.#forget(answer)
+  async acknowledged(answer: PendingAnswer): Promise<void> {
+    this.pending.delete(answer)
     const { callSid } = answer
     if (callSid === undefined) return
     const acknowledgedAt = new Date().toISOString()
-    this.application.correlation.arrived(callSid, { acknowledgedAt }).catch((err: unknown) => {
+    try {
+      await this.application.correlation.arrived(callSid, { acknowledgedAt })
+    } catch (err) {
       this.application.logger.error(
         { err, callSid },
         'the first answer to a call could not be noted in the store'
       )
-    })
+    }
+  }
+
+  /** Resolves when jambonz has sent the actionHooks of the calls' listens that have just ended, or after some seconds. */
+  async hooksCame(callSids: Iterable<string>): Promise<void> {
+    const { correlation } = this.application
+    await Promise.all(Array.from(callSids, (callSid) => hooksOfEndsCame(correlation, callSid, HOOK_PATIENCE)))
   }
 
   /** Notes that jambonz has reconnected to this instance. Resolves to true if the call has its first verbs. */
@@ -257,40 +252,31 @@ export class ApplicationSockets {
   /** Handles the close of a socket, by either side. */
   closed(socket: ApplicationSocket, code: number): void {
     this.#all.delete(socket)
-    this.#closing.get(socket)?.()
     if (this.#all.size === 0) this.#rest()
-    const isClosing = this.#closing.has(socket)
     const over = code === CLOSE.normal || code === CLOSE.goingAway
     for (const callSid of socket.calls) {
       if (this.#byCall.get(callSid) !== socket) continue
       this.#byCall.delete(callSid)
-      if (!over || socket.callEnded || isClosing) continue
+      if (!over || socket.callEnded) continue
       // jambonz reports the end of a call only if the application has a statusHook, so the close counts as the end.
       this.#endSoon(callSid, code === CLOSE.normal ? 'completed' : 'failed')
     }
   }
 
   /**
-   * Refuses new sockets, waits for the answers under way until the deadline of their acks, and closes all
-   * sockets with a code after which jambonz reconnects to another instance. Resolves when all sockets are
-   * closed.
+   * Refuses new sockets, and closes all sockets with a code after which jambonz reconnects to another instance, each when jambonz awaits no ack
+   * on it. Resolves when all sockets are closed and all their messages are handled, but waits at most `patience` ms,
+   * and then for the close.
    */
   async drain(patience = DEADLINES.ack): Promise<void> {
     this.seal()
-    const sockets = [...this.#all]
-    await Promise.all(sockets.map((socket) => socket.answered(patience)))
-    const closed = sockets
-      .filter((socket) => this.#all.has(socket))
-      .map(
-        (socket) =>
-          new Promise<void>((resolve) => {
-            this.#closing.set(socket, resolve)
-            socket.close(CLOSE.restart, 'this instance shuts down: reconnect')
-          })
-      )
-    await withinMs(CLOSE_PATIENCE, Promise.all(closed))
+    this.#draining = true
+    const sockets = Array.from(this.#all)
+    await withinMs(patience, Promise.all(sockets.map((socket) => socket.leave())))
+    for (const socket of sockets) socket.leaveNow()
+    await withinMs(CLOSE_PATIENCE, Promise.all(sockets.map(({ closed }) => closed)))
     for (const socket of sockets) socket.terminate()
-    this.#rest()
+    await Promise.all(Array.from(this.#ends, (end) => end()))
   }
 
   async #send(callSid: string, texts: readonly string[]): Promise<boolean> {
@@ -304,15 +290,12 @@ export class ApplicationSockets {
     }
   }
 
-  #forget(answer: PendingAnswer): boolean {
-    const { callSid } = answer
-    if (callSid === undefined || this.#unanswered.get(callSid) !== answer) return false
-    return this.#unanswered.delete(callSid)
-  }
-
+  /** Writes the end of a call after END_GRACE, or when this instance drains, unless the call goes on by then. */
   #endSoon(callSid: string, callStatus: string): void {
     const { correlation, logger } = this.application
-    const timer = setTimeout(async () => {
+    const end = async (): Promise<void> => {
+      clearTimeout(timer)
+      if (!this.#ends.delete(end)) return
       try {
         const call = await correlation.store.get(callSid)
         const goesOn = this.#byCall.has(callSid) || call?.transport === 'http'
@@ -321,8 +304,9 @@ export class ApplicationSockets {
       } catch (err) {
         logger.error({ err, callSid }, 'the end of a call could not be written')
       }
-    }, END_GRACE)
-    timer.unref()
+    }
+    this.#ends.add(end)
+    const timer = setTimeout(end, END_GRACE).unref()
   }
 
   #rest(): void {

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isObject } from '../../model/json.js'
 import { MAX_CALL_SID_BYTES } from '../../model/tokens.js'
 
@@ -129,6 +129,22 @@ export function redirectsOf(verbs: readonly unknown[], queue: boolean): string[]
     else return undefined
   }
   return parts.map((data, at) => commandOf({ command: 'redirect', data, queue: queue || at > 0 }))
+}
+
+/**
+ * Matches the headers of the upgrade that concern only the upgrade. The requests made from the socket's messages
+ * get all other headers of the upgrade.
+ */
+const OF_UPGRADE =
+  /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|accept-encoding|te|expect|range|if-.*|b3)$/
+
+/** Returns the headers of the upgrade that apply to each message too: host (for urls), proxies, credentials. */
+export function headersOfMessages(headers: IncomingHttpHeaders): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers)
+      .filter(([name, value]) => value !== undefined && !OF_UPGRADE.test(name))
+      .map(([name, value]) => [name, String(value)])
+  )
 }
 
 /** Returns true for the request that opens an application websocket. */

@@ -110,6 +110,14 @@ export class RoundTrips {
     socket.ping(ping)
   }
 
+  /**
+   * Resolves when the peer has answered `pings` pings, one after the other. What the peer sent before has then arrived.
+   * Does not resolve if the socket closes.
+   */
+  async made(pings: number): Promise<void> {
+    for (let left = pings; left > 0; left--) await new Promise<void>((resolve) => this.ask(resolve))
+  }
+
   #listen(): Map<string, Ping> {
     const waiting = new Map<string, Ping>()
     this.#socket.on('pong', (data: Buffer) => {
