@@ -19,6 +19,7 @@ import { ApplicationSockets } from './application/websocket/ApplicationSockets.j
 import { addSocketConstraint } from '../routes/applicationSocket.js'
 import { Correlation } from './correlation/Correlation.js'
 import { recorded } from './correlation/recorded.js'
+import { newCall } from './model/callWrite.js'
 import { ERR_REGISTERED } from './model/errors.js'
 import type { Call, Listen, StoredCall } from './model/schema.js'
 import { withinMs } from './model/time.js'
@@ -29,7 +30,7 @@ import { Metrics } from './metrics/Metrics.js'
 import { resolveOptions, type JambonzListenOptions, type ResolvedOptions } from './options.js'
 import { createRecordings } from './recording/Recordings.js'
 import { loadTracing } from './tracing/OpenTelemetry.js'
-import type { HandlerResult } from './verbs/index.js'
+import { prepareVerbs, type HandlerResult } from './verbs/index.js'
 import { JambonzRoutes, keepMessagesOut } from './application/hookUrls.js'
 import { OpenRequests } from './application/observeRequests.js'
 import { decorateRequests } from './application/request.js'
@@ -234,12 +235,39 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     channel,
     api,
     keepVerbs: async (callSid, verbs) => {
+      checkLater(base, prefix, callSid, verbs)
       const commanded = seal(secret, aboutCommanded(callSid), JSON.stringify(verbs))
       await correlation.arrived(callSid, { commanded })
       return urlOf(commandedPath(audioPath))
     }
   })
   return { ...base, sockets }
+}
+
+/**
+ * Checks verbs that jambonz fetches later. Throws the errors of a handler that answers with these verbs in the scope with
+ * this prefix. With `validation: 'warn'`, what jambonz' schemas refuse is logged when jambonz fetches the verbs.
+ */
+function checkLater(
+  { options, audioRoutes, audioPath }: Pick<Runtime, 'options' | 'audioRoutes' | 'audioPath'>,
+  prefix: string,
+  callSid: string,
+  verbs: HandlerResult
+): void {
+  const { platform, validation, auth, publicUrl } = options
+  prepareVerbs(verbs, {
+    call: newCall(callSid),
+    listenId: String,
+    audioUrl: (url = audioPath) => {
+      const path = audioRoutes.resolve(url, prefix, publicUrl)
+      return path === undefined ? undefined : { path, url: path }
+    },
+    hookUrl: (url = '') => url,
+    defaultActionHook: false,
+    platform,
+    ...(validation === 'warn' && { warn: () => {} }),
+    ...(auth && { auth })
+  })
 }
 
 /** Logs a warning if `webhookSecret` was given, and is undefined. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { bindLog, payloadReader } from '../lib/application/request.js'
 import { callSidOf, type Hmac, isHookKey } from '../lib/model/tokens.js'
-import { ERR_HOOK_KEY, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
+import { ERR_HOOK_KEY, ERR_HOOK_LISTEN, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
 import { hookCame } from '../lib/correlation/hookCame.js'
 import type { Runtime } from '../lib/Jambonz.js'
 import { callFields, ListenHookSchema, type ListenHook } from '../lib/model/payloads.js'
@@ -109,7 +109,7 @@ function valuesOf(url: string, name: RegExp): string[] {
 
 /** Throws unless one of the keys is the key of the listen. Only verbs with `method: 'GET'` have a key. */
 function checkKey(secret: Hmac, listenId: string | undefined, keys: readonly string[]): void {
-  if (listenId === undefined) throw new ERR_UNKNOWN_LISTEN('')
+  if (listenId === undefined) throw new ERR_HOOK_LISTEN()
   if (!keys.some((key) => isHookKey(secret, listenId, key))) throw new ERR_HOOK_KEY()
 }
 

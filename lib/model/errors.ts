@@ -273,6 +273,12 @@ export const ERR_HOOK_KEY = define(
   "this GET hook has no valid key. The plugin puts a key into the url only for an actionHook with method: 'GET'",
   404
 )
+export const ERR_HOOK_LISTEN = define(
+  'FST_JAMBONZ_HOOK_LISTEN',
+  'a GET hook names no listen',
+  "this GET request names no listen. The plugin puts ?listen= and a key into the url only for the actionHook of a listen with method: 'GET'. Other hooks need method: 'POST'",
+  404
+)
 export const ERR_UNKNOWN_LISTEN = define(
   'FST_JAMBONZ_UNKNOWN_LISTEN',
   'a GET hook names a listen that the store does not have',

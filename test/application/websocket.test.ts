@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Redis } from 'ioredis'
@@ -385,6 +385,36 @@ t.test('a command that any instance gives reaches the call', { skip: noRedis() }
   t.ok(performance.now() - begun < 2_500)
 })
 
+/** the verbs that the webhook /wrong returns */
+let handed: unknown
+
+/** Tests that a redirect over REST rejects as a handler with the same verbs fails, and that jambonz is not asked. */
+async function refusesWrongVerbs(t: Test, app: FastifyInstance, asked: readonly unknown[]): Promise<void> {
+  const before = asked.length
+  const wrong: unknown[] = [
+    [{ verb: 'say', nonsense: 1 }],
+    [{ verb: 'listen', maxLength: 'long' }],
+    [{ verb: 'listen', url: '/no/audio/route' }],
+    [{ verb: 'listen', metadata: { callSid: 'another' } }],
+    [{ verb: 'config', stream: { url: '/audio' } }],
+    [{ verb: 'listen', wsAuth: { username: 'u'.repeat(60), password: 'p'.repeat(60) } }]
+  ]
+  for (const verbs of wrong) {
+    handed = verbs
+    const { code, message } = (
+      await app.inject({ method: 'POST', url: '/wrong', payload: { call_sid: 'call-1' } })
+    ).json<{ code: string; message: string }>()
+    t.match(code, /^FST_JAMBONZ_/)
+    await t.rejects(app.jambonz.calls.redirect('call-1', verbs as never), { code, message })
+  }
+  for (const verbs of ['say', () => [], [1n], 5, { toJSON: () => 'say' }]) {
+    await t.rejects(app.jambonz.calls.redirect('call-1', verbs as never), {
+      code: 'FST_JAMBONZ_VERB_INVALID'
+    })
+  }
+  t.equal(asked.length, before, 'jambonz is not asked')
+}
+
 t.test(
   'calls are created and commanded over the REST API, whose errors do not contain the token',
   async (t) => {
@@ -411,6 +441,7 @@ t.test(
       t,
       (app) => {
         app.jambonz.webhook('/call', async () => [say('hello')])
+        app.jambonz.webhook('/wrong', async () => handed as never)
       },
       { api: { baseUrl, accountSid: 'acc', token: 'sesame' } }
     )
@@ -465,6 +496,7 @@ t.test(
     await t.rejects(calls.redirect('call-1', [say('x')], { queue: true }), {
       code: 'FST_JAMBONZ_NOT_REACHED'
     })
+    await refusesWrongVerbs(t, app, asked)
     status = 422
     await t.rejects(calls.hangUp('call-1'), {
       code: 'FST_JAMBONZ_API_REFUSED',

@@ -1,7 +1,8 @@
 import type { EventEmitter } from 'node:events'
 import type { CallEventMap } from '../../correlation/CallEvents.js'
 import type { Correlation } from '../../correlation/Correlation.js'
-import { ERR_API_MISSING, ERR_NOT_REACHED } from '../../model/errors.js'
+import { ERR_API_MISSING, ERR_NOT_REACHED, ERR_VERB_INVALID } from '../../model/errors.js'
+import { jsonCopy } from '../../model/json.js'
 import type { Call } from '../../model/schema.js'
 import type { StoreHealth } from '../../store/CallStore.js'
 import type { HandlerResult } from '../../verbs/index.js'
@@ -14,7 +15,7 @@ export interface CallControl {
   readonly channel: CallChannel
   /** undefined without the option `api` */
   readonly api: RestApi | undefined
-  /** Keeps verbs for jambonz to fetch. Resolves to the url to fetch them from. */
+  /** Checks verbs, and keeps them for jambonz to fetch. Resolves to the url to fetch them from. */
   readonly keepVerbs: (callSid: string, verbs: HandlerResult) => Promise<string>
 }
 
@@ -80,7 +81,7 @@ export class LiveCalls {
     verbs: HandlerResult,
     { queue = false }: { queue?: boolean } = {}
   ): Promise<void> {
-    const sent = JSON.parse(JSON.stringify(verbs ?? [])) as HandlerResult
+    const sent = asJson(verbs)
     if (await this.#order({ callSid, verbs: sent, queue })) return
     if (queue) throw new ERR_NOT_REACHED(callSid, 'verbs are queued only over its application websocket')
     const { keepVerbs } = this.#connected
@@ -160,4 +161,18 @@ export class LiveCalls {
     }
     return this.#control
   }
+}
+
+/** Returns a copy of verbs as JSON. Throws FST_JAMBONZ_VERB_INVALID. */
+function asJson(verbs: HandlerResult): HandlerResult {
+  let json: unknown
+  try {
+    json = jsonCopy(verbs ?? [])
+  } catch (error) {
+    throw new ERR_VERB_INVALID(`these verbs can't be JSON: ${(error as Error).message}`)
+  }
+  if (typeof json === 'object' && json !== null) return json as HandlerResult
+  throw new ERR_VERB_INVALID(
+    `a ${typeof verbs} is no verbs: pass an array of verbs, one verb, a WebhookResponse, or nothing`
+  )
 }
