@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { beat, RoundTrips } from '../../audio/socket/pings.js'
@@ -25,14 +26,14 @@ const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
 /** the HTTP statuses with which jambonz takes verbs (feature-server lib/utils/http-requestor.js) */
 const TAKEN: ReadonlySet<number> = new Set([200, 202])
 const NO_MESSAGE = 'no message of jambonz came'
-const LEAVING = 'this instance shuts down: reconnect'
+export const LEAVING = 'this instance shuts down: reconnect'
 /**
  * Number of pings that jambonz answers, one after the other, before we close a socket. jambonz may answer the
  * first ping before it handles an ack that came with it, and sends its next message only then.
  */
 const PINGS = 2
 /** ms that jambonz has to answer these pings */
-const PONG_PATIENCE = 1_000
+const PONG_PATIENCE = 3_000
 /** ms that jambonz has to answer a close */
 export const CLOSE_PATIENCE = 1_000
 /** An application websocket, on which jambonz sends the requests of one call, and we send the acks. */
@@ -118,11 +119,6 @@ export class ApplicationSocket {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay)
   }
 
-  /** Closes the socket now. */
-  leaveNow(): void {
-    this.close(CLOSE.restart, LEAVING)
-  }
-
   /** Notes that jambonz awaits no ack of a message any more. */
   settled(msgid: string): void {
     if (this.#unacknowledged.delete(msgid) && this.#leaving) this.#closeWhenQuiet()
@@ -136,13 +132,15 @@ export class ApplicationSocket {
     const attempt = ++this.#attempts
     const isQuiet = (): boolean => this.open && this.#unacknowledged.size === 0 && this.#attempts === attempt
     if (!isQuiet()) return
-    await withinMs(PONG_PATIENCE, this.#roundTrips.made(PINGS))
+    const answers = await withinMs(PONG_PATIENCE, this.#roundTrips.made(PINGS))
+    if (isQuiet()) await this.#sockets.hooksCame(this.calls)
+    // This process may be behind with its reading: messages that have come are read first.
+    await turn()
+    await turn()
     if (!isQuiet()) return
-    await this.#sockets.hooksCame(this.calls)
-    if (!isQuiet()) return
-    this.leaveNow()
-    await withinMs(CLOSE_PATIENCE, this.closed)
-    this.terminate()
+    this.close(CLOSE.restart, LEAVING)
+    // What jambonz sent before it read the close comes ahead of its own close frame.
+    if (answers === undefined) setTimeout(() => this.terminate(), CLOSE_PATIENCE).unref()
   }
 
   #received(data: RawData): void {

@@ -10,7 +10,7 @@ import { answerTo } from '../answer.js'
 import type { CallChannel } from '../control/CallChannel.js'
 import { PendingAnswers, type PendingAnswer } from '../observeRequests.js'
 import { StatusHooks } from '../hookUrls.js'
-import { ApplicationSocket, CLOSE_PATIENCE } from './ApplicationSocket.js'
+import { ApplicationSocket, CLOSE_PATIENCE, LEAVING } from './ApplicationSocket.js'
 import {
   CLOSE,
   commandOf,
@@ -273,7 +273,7 @@ export class ApplicationSockets {
     this.#draining = true
     const sockets = Array.from(this.#all)
     await withinMs(patience, Promise.all(sockets.map((socket) => socket.leave())))
-    for (const socket of sockets) socket.leaveNow()
+    for (const socket of sockets) socket.close(CLOSE.restart, LEAVING)
     await withinMs(CLOSE_PATIENCE, Promise.all(sockets.map(({ closed }) => closed)))
     for (const socket of sockets) socket.terminate()
     await Promise.all(Array.from(this.#ends, (end) => end()))

@@ -111,11 +111,12 @@ export class RoundTrips {
   }
 
   /**
-   * Resolves when the peer has answered `pings` pings, one after the other. What the peer sent before has then arrived.
-   * Does not resolve if the socket closes.
+   * Resolves to `pings` when the peer has answered so many pings, one after the other. What the peer sent before has then
+   * arrived. Does not resolve if the socket closes.
    */
-  async made(pings: number): Promise<void> {
+  async made(pings: number): Promise<number> {
     for (let left = pings; left > 0; left--) await new Promise<void>((resolve) => this.ask(resolve))
+    return pings
   }
 
   #listen(): Map<string, Ping> {
