@@ -1,6 +1,7 @@
 import { ERR_CALL_DATA } from './errors.js'
 import { frozenJson, isScalar } from './json.js'
 import type { Listen, StoredCall, StoredListen } from './schema.js'
+import { isoTime } from './time.js'
 
 /** Fields of the listen that `id` names. null removes a field. */
 export type ListenPatch = Pick<Listen, 'id'> & {
@@ -75,7 +76,7 @@ export function applyWrite(
   callSid: string,
   before: KeptCall | undefined,
   write: CallWrite,
-  now = new Date().toISOString()
+  now = isoTime()
 ): AppliedWrite {
   const applied: boolean[] = []
   for (const { guards } of write) applied.push(guards === undefined || holds(before?.call, guards))
@@ -111,12 +112,12 @@ function applyPart(
 }
 
 /** Returns a new, empty call. */
-export function newCall(callSid: string, now = new Date().toISOString()): StoredCall {
+export function newCall(callSid: string, now = isoTime()): StoredCall {
   return { callSid, data: NO_DATA, listens: NO_LISTENS, createdAt: now, updatedAt: now }
 }
 
 /** Returns a new listen with jambonz' own defaults. */
-export function newListen(callSid: string, id: string, now = new Date().toISOString()): StoredListen {
+export function newListen(callSid: string, id: string, now = isoTime()): StoredListen {
   return {
     id,
     callSid,
@@ -135,7 +136,7 @@ export function newListen(callSid: string, id: string, now = new Date().toISOStr
  * Returns a new frozen snapshot of the call with the patch, as JSON keeps it; `call` itself stays unchanged. Throws
  * FST_JAMBONZ_CALL_DATA if the patch is no JSON.
  */
-export function applyPatch(call: StoredCall, patch: CallPatch, now = new Date().toISOString()): StoredCall {
+export function applyPatch(call: StoredCall, patch: CallPatch, now = isoTime()): StoredCall {
   try {
     const next: { -readonly [Name in keyof StoredCall]: StoredCall[Name] } = merged(call, patch.call)
     next.updatedAt = now
@@ -156,17 +157,21 @@ function patchListens(
   for (const patch of patches) {
     const at = listens.findIndex(({ id }) => id === patch.id)
     const before = listens[at] ?? newListen(call.callSid, patch.id, now)
-    listens[at === -1 ? listens.length : at] = Object.freeze(withoutNulls(merged(before, patch as object)))
+    const next = merged(before, patch as object)
+    listens[at === -1 ? listens.length : at] = Object.freeze(hasNull(patch) ? withoutNulls(next) : next)
   }
   return Object.freeze(listens)
 }
 
+function hasNull(fields: object): boolean {
+  for (const name in fields) if (fields[name as keyof typeof fields] === null) return true
+  return false
+}
+
 function withoutNulls(listen: StoredListen): StoredListen {
-  return Object.values<unknown>(listen).includes(null)
-    ? (Object.fromEntries(
-        Object.entries(listen).filter(([, value]) => value !== null)
-      ) as unknown as StoredListen)
-    : listen
+  return Object.fromEntries(
+    Object.entries(listen).filter(([, value]) => value !== null)
+  ) as unknown as StoredListen
 }
 
 /**

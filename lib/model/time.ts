@@ -20,3 +20,15 @@ export async function withinMs<T>(ms: number, promise: Promise<T>): Promise<T | 
 export function wallClock(): number {
   return Date.now()
 }
+
+let told = { at: NaN, text: '' }
+
+/**
+ * Returns the time of this machine's clock as ISO 8601 text. It keeps the text of the last millisecond, since to make
+ * one takes as long as half a write to a call.
+ */
+export function isoTime(): string {
+  const at = wallClock()
+  if (at !== told.at) told = { at, text: new Date(at).toISOString() }
+  return told.text
+}

@@ -25,8 +25,7 @@ const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
 /**
  * The share of all calls that is dropped together when the store is full. To drop calls one by one would be
- * slower, because a Set looks for its oldest entry from the beginning, and passes all deleted entries each
- * time.
+ * slower, because each time it would look at all calls of the ranks before.
  */
 const LOT = 1 / 32
 
@@ -62,9 +61,8 @@ function rankOf(call: StoredCall): Rank {
 
 class MemoryStore implements CallStore {
   readonly shared = false
+  /** the calls, by callSid; the call with the oldest last event first */
   readonly #entries = new Map<string, Entry>()
-  /** the callSids of each rank, the call with the oldest last event first */
-  readonly #ranks = { idle: new Set<string>(), expecting: new Set<string>(), streaming: new Set<string>() }
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
   #context!: StoreContext
@@ -140,33 +138,19 @@ class MemoryStore implements CallStore {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const rank = rankOf(kept.call)
     const expires = performance.now() + (rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl)
-    const entry = this.#entries.get(callSid)
-    if (entry === undefined) this.#entries.set(callSid, { kept, expires, rank })
-    else {
-      this.#ranks[entry.rank].delete(callSid)
-      entry.kept = kept
-      entry.expires = expires
-      entry.rank = rank
-    }
-    // The call becomes the newest of its rank.
-    this.#ranks[rank].add(callSid)
-    if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
-  }
-
-  #drop(callSid: string): void {
-    const entry = this.#entries.get(callSid)
-    if (entry === undefined) return
+    // The call becomes the newest.
     this.#entries.delete(callSid)
-    this.#ranks[entry.rank].delete(callSid)
+    this.#entries.set(callSid, { kept, expires, rank })
+    if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
   }
 
   /** Drops calls, in the order of RANKS, until a LOT of the space is free. Never drops `newest`. */
   #forget(newest: string): void {
     const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)
     for (const rank of RANKS) {
-      for (const callSid of this.#ranks[rank]) {
+      for (const [callSid, entry] of this.#entries) {
         if (this.#entries.size <= enough) return
-        if (callSid !== newest) this.#drop(callSid)
+        if (callSid !== newest && entry.rank === rank) this.#entries.delete(callSid)
       }
     }
   }
@@ -174,7 +158,7 @@ class MemoryStore implements CallStore {
   #sweep(): void {
     const now = performance.now()
     for (const [callSid, { expires, kept }] of this.#entries) {
-      if (expires <= now && !streams(kept.call)) this.#drop(callSid)
+      if (expires <= now && !streams(kept.call)) this.#entries.delete(callSid)
     }
   }
 }
