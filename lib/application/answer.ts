@@ -4,11 +4,12 @@ import type { FastifyRequest } from 'fastify'
 import { socketUrl } from '../listening/ownUrls.js'
 import { applicationOf, backgroundsOf } from '../correlation/handover.js'
 import { listenIn } from '../model/callWrite.js'
+import type { Credentials } from '../model/credentials.js'
 import { createListenId } from '../model/tokens.js'
 import type { Call } from '../model/schema.js'
 import type { Application } from './Application.js'
 import { asTraced } from './observeRequests.js'
-import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
+import { prepareVerbs, type HandlerResult, type Platform, type VerbContext } from '../verbs/index.js'
 import { hookUrl, MAX_WARNED } from './hookUrls.js'
 import { bodyBytesOf, kRawBody, kSignedAt, kTrace } from './request.js'
 import { wallClock } from '../model/time.js'
@@ -31,7 +32,7 @@ export async function answer(
   result: HandlerResult
 ): Promise<object[]> {
   const { store, auth } = application.options
-  const { verbs, listens } = prepareVerbs(result, verbContext(application, request, call, store.shared))
+  const { verbs, listens } = prepareVerbs(result, new AnswerContext(application, request, call, store.shared))
   for (const { id } of listens) application.liveListens.expected.add(id)
   const known = await application.correlation.answered(
     call.callSid,
@@ -43,7 +44,7 @@ export async function answer(
   // not know these listens, so the verbs are prepared again.
   return known === store.shared
     ? verbs
-    : prepareVerbs(result, verbContext(application, request, call, known)).verbs
+    : prepareVerbs(result, new AnswerContext(application, request, call, known)).verbs
 }
 
 /**
@@ -66,24 +67,55 @@ export async function answerTo(
   return await answer(application, request, call, result)
 }
 
-/** Returns the values that complete the verbs. `known`: true if all instances can see the listens. */
-function verbContext(
-  application: Omit<Application, 'sockets'>,
-  request: FastifyRequest,
-  call: Call,
-  known: boolean
-): VerbContext {
-  const { options } = application
-  return {
-    call,
-    listenId: listenIds(application, request, call),
-    audioUrl: (url, id, wsAuth) =>
-      socketUrl(application, request, { id, url, wsAuth, issuedAt: issuedAt(call, id), unknown: !known }),
-    hookUrl: (url, id, method) => hookUrl(application, request, { url, id, method }),
-    platform: options.platform,
-    ...(options.validation === 'warn' && { warn: (message) => warnOfVerb(application, request, message) }),
-    ...(options.auth && { auth: options.auth }),
-    defaultActionHook: true
+/** The values that complete the verbs of an answer to a request. */
+class AnswerContext implements VerbContext {
+  readonly call: Call
+  readonly platform: Platform
+  readonly auth?: Credentials
+  readonly warn?: (message: string) => void
+  readonly defaultActionHook = true
+  readonly #application: Omit<Application, 'sockets'>
+  readonly #request: FastifyRequest
+  /** false if other instances may not know the listens */
+  readonly #known: boolean
+
+  /** `known`: true if all instances can see the listens. */
+  constructor(
+    application: Omit<Application, 'sockets'>,
+    request: FastifyRequest,
+    call: Call,
+    known: boolean
+  ) {
+    const { platform, auth, validation } = application.options
+    this.call = call
+    this.platform = platform
+    this.#application = application
+    this.#request = request
+    this.#known = known
+    if (auth !== undefined) this.auth = auth
+    if (validation === 'warn') this.warn = (message) => warnOfVerb(application, request, message)
+  }
+
+  listenId(ordinal: number): string {
+    return listenIdOf(this.#application, this.#request, this.call, ordinal)
+  }
+
+  audioUrl(
+    url: string | undefined,
+    id: string,
+    wsAuth?: Credentials
+  ): { path: string; url: string } | undefined {
+    return socketUrl(this.#application, this.#request, {
+      id,
+      url,
+      wsAuth,
+      issuedAt: issuedAt(this.call, id),
+      unknown: !this.#known
+    })
+  }
+
+  hookUrl(url: string | undefined, id: string, method?: string): string {
+    return hookUrl(this.#application, this.#request, { url, id, method })
   }
 }
 
@@ -116,31 +148,30 @@ function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyReq
 }
 
 /**
- * Returns a function that returns the id of a listen by its place in the answer. A repeated request gets the
- * same ids as long as none of the sockets has opened (feature-server repeats requests as the fragment of the
- * url says). A checksum of the body identifies the request. A replayed signed request gets new listens only
- * MAX_REPLAYS times.
+ * Returns the id of a listen by its place in the answer, `ordinal`. A repeated request gets the same ids as
+ * long as none of the sockets has opened (feature-server repeats requests as the fragment of the url says). A
+ * checksum of the body identifies the request. A replayed signed request gets new listens only MAX_REPLAYS
+ * times.
  */
-function listenIds(
+function listenIdOf(
   { options: { secret }, replays }: Pick<Application, 'options' | 'replays'>,
   request: FastifyRequest,
-  call: Call
-): (ordinal: number) => string {
+  call: Call,
+  ordinal: number
+): string {
   const body = bodyBytesOf(request) ?? ''
-  return (ordinal) => {
-    const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
-    const idOf = (generation: number) => createListenId(secret, call.callSid, `${repeated}\n${generation}`)
-    const id = idOf(0)
-    if (listenIn(call, id) === undefined) return id
-    const listens = new Map(call.listens.map((listen) => [listen.id, listen]))
-    const first = firstWithout((generation) => listens.has(idOf(generation)))
-    const last = idOf(first - 1)
-    const signedAt = request[kSignedAt]
-    const isOld = signedAt !== null && replays.isOld(`${call.callSid}\n${signedAt}\n${repeated}`, first)
-    const { state, instance } = listens.get(last) ?? {}
-    const isOpen = state === 'expected' && instance === undefined
-    return isOpen || isOld ? last : idOf(first)
-  }
+  const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
+  const id = createListenId(secret, call.callSid, `${repeated}\n0`)
+  if (listenIn(call, id) === undefined) return id
+  const idOf = (generation: number) => createListenId(secret, call.callSid, `${repeated}\n${generation}`)
+  const listens = new Map(call.listens.map((listen) => [listen.id, listen]))
+  const first = firstWithout((generation) => listens.has(idOf(generation)))
+  const last = idOf(first - 1)
+  const signedAt = request[kSignedAt]
+  const isOld = signedAt !== null && replays.isOld(`${call.callSid}\n${signedAt}\n${repeated}`, first)
+  const { state, instance } = listens.get(last) ?? {}
+  const isOpen = state === 'expected' && instance === undefined
+  return isOpen || isOld ? last : idOf(first)
 }
 
 /**
@@ -164,7 +195,9 @@ function firstWithout(has: (number: number) => boolean): number {
  * path.
  */
 function issuedAt(call: Call, id: string): number {
-  const earlier = Date.parse(listenIn(call, id)?.createdAt ?? '')
   const now = wallClock()
+  const repeated = listenIn(call, id)
+  if (repeated === undefined) return now
+  const earlier = Date.parse(repeated.createdAt)
   return now - earlier < REPEATED_WITHIN ? earlier : now
 }

@@ -3,7 +3,7 @@ import { RouteTable } from '../listening/AudioRoutes.js'
 import {
   actualPath,
   actualPrefix,
-  firstFound,
+  foundAt,
   joinPath,
   pathBelow,
   readOwnUrl,
@@ -110,9 +110,8 @@ export function hookUrl(
     warnOfHook(application, request, { url, method, kind })
     return withQuery(own.base + own.path, own.rest, ours)
   }
-  const found = firstFound([own.path, joinPath(actualPrefix(request), own.path)], (path) =>
-    routes.kindOf(method, path)
-  )
+  const find = (path: string) => routes.kindOf(method, path)
+  const found = foundAt(own.path, find) ?? foundAt(joinPath(actualPrefix(request), own.path), find)
   if (found !== undefined) {
     warnOfHook(application, request, { url, method, kind: found.value })
     return withQuery(publicPath + found.path, own.rest, ours)
@@ -127,9 +126,13 @@ export function hookUrl(
  * request them.
  */
 function withQuery(path: string, rest: string, ours: string): string {
-  if (rest === '') return `${path}?${ours}`.replace(UNPRINTABLE, escaped)
+  if (rest === '') return printable(`${path}?${ours}`)
   const [query = '', ...fragment] = rest.startsWith('#') ? ['', rest] : rest.split(/(?=#)/)
-  return `${path}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`.replace(UNPRINTABLE, escaped)
+  return printable(`${path}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`)
+}
+
+function printable(url: string): string {
+  return PRINTABLE.test(url) ? url : url.replace(UNPRINTABLE, escaped)
 }
 
 /** Returns the letter percent-encoded; half of a surrogate pair becomes the replacement character. */
@@ -137,6 +140,7 @@ function escaped(letter: string): string {
   return encodeURIComponent(Buffer.from(letter).toString())
 }
 
+const PRINTABLE = /^[!-~]*$/
 const UNPRINTABLE = /[^!-~]/gu
 
 const MISTAKES: Partial<Record<RouteKind, string>> = {

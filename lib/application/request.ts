@@ -304,17 +304,17 @@ export function payloadReader<Schema extends TObject>(
   schema: Schema,
   { body }: FastifySchema = {}
 ): (request: FastifyRequest) => Static<Schema> {
-  const fields = Object.entries(schema.properties).flatMap(([name, { type }]) => {
-    const read = READERS[String(type)]
-    return read === undefined ? [] : [{ name, read }]
-  })
+  const readers = new Map(
+    Object.entries(schema.properties).map(([name, { type }]) => [name, READERS[String(type)]])
+  )
   return (request) => {
     const posted: unknown = body === undefined ? request.body : postedTo(request)
     if (!isObject(posted) || !isCallSid(posted.call_sid)) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
     let payload = posted
-    for (const { name, read } of fields) {
+    for (const name in posted) {
+      const read = readers.get(name)
       const value = posted[name]
-      if (value === undefined || read(value) === value) continue
+      if (read === undefined || read(value) === value) continue
       if (payload === posted) payload = { ...posted }
       payload[name] = read(value)
       if (payload[name] === undefined) delete payload[name]

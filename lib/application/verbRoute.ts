@@ -121,8 +121,7 @@ export function jambonzScope(
     observeRequests(scope, application, kind)
     await guardWithBasicAuth(scope, webhookAuth ? [webhookAuth] : [], () => new ERR_WEBHOOK_AUTH())
     parseSignedJson(scope, application.options)
-    refuseText(scope)
-    limitMessages(scope)
+    checkSent(scope)
     addRoutes(scope)
   })
 }
@@ -133,24 +132,30 @@ const OK = 200
 const HEADERS_OF_TEXT = ['content-type', 'content-encoding'] as const
 
 /**
- * Fails a handler that sends text, bytes or a stream with status 200, since jambonz would take this answer
- * for no verbs. The fallback verbs are then answered. An answer with another status, or with a JSON content
- * type, is sent unchanged.
+ * Fails a handler whose answer jambonz could not take. The fallback verbs are then answered. Text, bytes or a
+ * stream with status 200 would count as no verbs; with another status, or with a JSON content type, they are
+ * sent unchanged. An answer that is too long for the application websocket would close it.
  */
-function refuseText(scope: FastifyInstance): void {
+function checkSent(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
     const kind =
       request[kStage] === 'handling' && reply.statusCode === OK && !isJson(reply)
         ? kindOf(payload)
         : undefined
-    if (kind === undefined) return done(null, payload)
-    if (payload instanceof Readable) payload.destroy()
-    for (const name of HEADERS_OF_TEXT) reply.removeHeader(name)
-    done(
-      new ERR_VERB_INVALID(
-        `the handler sent ${kind} with status 200, which jambonz takes for no verbs: send or return ${FORMS}, set another status, or the content type application/json for text that is JSON of verbs`
+    if (kind !== undefined) {
+      if (payload instanceof Readable) payload.destroy()
+      for (const name of HEADERS_OF_TEXT) reply.removeHeader(name)
+      done(
+        new ERR_VERB_INVALID(
+          `the handler sent ${kind} with status 200, which jambonz takes for no verbs: send or return ${FORMS}, set another status, or the content type application/json for text that is JSON of verbs`
+        )
       )
-    )
+      return
+    }
+    const isMessage = messageOf(request) !== undefined && reply.statusCode < 300
+    const bytes = isMessage && typeof payload === 'string' ? Buffer.byteLength(payload) : 0
+    if (bytes > MAX_VERBS_BYTES) done(new ERR_MESSAGE_TOO_LONG(MAX_VERBS_BYTES, bytes))
+    else done(null, payload)
   })
 }
 
@@ -166,22 +171,6 @@ function kindOf(answered: unknown): string | undefined {
   if (typeof answered === 'string') return answered === '' ? undefined : 'text'
   if (ArrayBuffer.isView(answered)) return 'bytes'
   return answered instanceof Readable || answered instanceof ReadableStream ? 'a stream' : undefined
-}
-
-/**
- * Fails a handler whose answer is too long for the application websocket. The fallback verbs are then
- * answered.
- */
-function limitMessages(scope: FastifyInstance): void {
-  scope.addHook('onSend', (request, reply, payload, done) => {
-    const isTooLong =
-      messageOf(request) !== undefined &&
-      reply.statusCode < 300 &&
-      typeof payload === 'string' &&
-      Buffer.byteLength(payload) > MAX_VERBS_BYTES
-    if (isTooLong) done(new ERR_MESSAGE_TOO_LONG(MAX_VERBS_BYTES, Buffer.byteLength(payload)))
-    else done(null, payload)
-  })
 }
 
 type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unknown

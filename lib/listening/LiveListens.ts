@@ -206,7 +206,7 @@ const FORGET_EVERY = 1_000
 
 /** The listens that this instance answered in the last minutes and whose sockets have not come to it. */
 export class ExpectedListens {
-  /** the time at which each listen was answered, ms of performance.now(), by listen id; the oldest first */
+  /** when each listen was last answered, ms of performance.now(), by listen id, in the order of the first answers */
   readonly #answeredAt = new Map<string, number>()
   /** the time at which old listens were last forgotten, ms of performance.now() */
   #forgotAt = -Infinity
@@ -224,7 +224,6 @@ export class ExpectedListens {
   add(listenId: string): void {
     const now = performance.now()
     if (now - this.#forgotAt > FORGET_EVERY) this.#forgetOld(now)
-    this.#answeredAt.delete(listenId)
     this.#answeredAt.set(listenId, now)
   }
 

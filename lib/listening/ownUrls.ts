@@ -43,9 +43,13 @@ export function socketUrl(
   const own = readOwnUrl(url ?? actualPath(audioPath, request), request, publicUrl)
   if (own === undefined) return undefined
   const isRelative = own.base === ''
-  const found = firstFound(candidates(own.path, request, publicUrl, isRelative), (path) =>
-    audioRoutes.find(path)
-  )
+  const path = own.path.endsWith('/') ? own.path.replace(/(?<=.)\/+$/, '') : own.path
+  const find = (candidate: string) => audioRoutes.find(candidate)
+  let found = foundAt(path, find)
+  if (isRelative) {
+    found ??=
+      foundAt(joinPath(actualPrefix(request), path), find) ?? foundAt(pathBelow(path, publicUrl), find)
+  }
   if (found === undefined) {
     if (isRelative) throw new ERR_AUDIO_ROUTE(url)
     return undefined
@@ -64,35 +68,13 @@ export function socketUrl(
   return { path: route, url: `${base}${found.path}/${signed}${own.rest}` }
 }
 
-/**
- * Returns the first path for which `find` returns a value, with that value; undefined if `find` returns none.
- */
-export function firstFound<T>(
-  paths: readonly string[],
+/** Returns a path with the value that `find` returns for it; undefined if `find` returns none. */
+export function foundAt<T>(
+  path: string | undefined,
   find: (path: string) => T | undefined
 ): { path: string; value: T } | undefined {
-  for (const path of paths) {
-    const value = find(path)
-    if (value !== undefined) return { path, value }
-  }
-  return undefined
-}
-
-/**
- * Returns the paths that the url in a verb may mean, the likeliest first: a full path, a path within the
- * prefix of the scope, or a path below the path of `publicUrl`.
- */
-function candidates(
-  asked: string,
-  request: FastifyRequest,
-  publicUrl: PublicUrl | undefined,
-  isRelative: boolean
-): string[] {
-  const path = asked.endsWith('/') ? asked.replace(/(?<=.)\/+$/, '') : asked
-  if (!isRelative) return [path]
-  const paths = [path, joinPath(actualPrefix(request), path)]
-  const inner = pathBelow(path, publicUrl)
-  return inner === undefined ? paths : [...paths, inner]
+  const value = path === undefined ? undefined : find(path)
+  return path === undefined || value === undefined ? undefined : { path, value }
 }
 
 /**
@@ -104,6 +86,7 @@ function ownCredentials(
   wsAuth: Credentials | undefined,
   base: string
 ): Credentials | undefined {
+  if (wsAuth === undefined) return undefined
   const accepted = [auth, webhookAuth].filter((credentials) => credentials !== undefined)
   const replaced = base === '' && webhookAuth !== undefined
   const known = accepted.some((credentials) => isSameCredentials(wsAuth, credentials))
@@ -148,13 +131,14 @@ export function readOwnUrl(
   request: FastifyRequest,
   publicUrl: PublicUrl | undefined
 ): OwnUrl | undefined {
-  const [, scheme, authority = '', absolutePath = '', absoluteRest = ''] = ABSOLUTE.exec(url) ?? []
-  if (scheme === undefined) {
+  const absolute = url.startsWith('/') ? null : ABSOLUTE.exec(url)
+  if (absolute === null) {
     const end = url.search(/[?#]/)
     return end < 0
       ? { base: '', path: url, rest: '' }
       : { base: '', path: url.slice(0, end), rest: url.slice(end) }
   }
+  const [, scheme = '', authority = '', absolutePath = '', absoluteRest = ''] = absolute
   const base = `${scheme}://${authority}`
   const asked = hostOf(authority, scheme)
   if (asked === undefined) return undefined

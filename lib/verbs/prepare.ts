@@ -195,9 +195,9 @@ class Answer {
  * property.
  */
 function asJambonzReads(data: Data): Data {
+  const isHook = typeof data.actionHook === 'string' || data.actionHook === undefined
+  if (isHook && data.metadata !== null) return data
   const { actionHook, metadata, ...rest } = data
-  const isHook = typeof actionHook === 'string' || actionHook === undefined
-  if (isHook && metadata !== null) return data
   const hook =
     isObject(actionHook) && typeof actionHook.method === 'string'
       ? { ...actionHook, method: actionHook.method.toUpperCase() }
