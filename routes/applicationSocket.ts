@@ -43,12 +43,14 @@ export function addSocketConstraint(fastify: FastifyInstance): void {
 /**
  * Registers jambonz' application websocket (subprotocol ws.jambonz.org) on the path of a webhook. Other requests to the
  * path, such as a GET of the application, never get here. The routes of this plugin answer the messages of the socket,
- * with their hooks. The scope's onRequest hooks run for the upgrade, too.
+ * with their hooks. The scope's onRequest hooks run for the upgrade, too. `constraints`: those of the webhook, which the
+ * upgrade has to meet, too.
  */
 export function registerApplicationSocket(
   instance: FastifyInstance,
   application: Application,
-  path: string
+  path: string,
+  constraints: RouteOptions['constraints']
 ): void {
   const { options, sockets, metrics } = application
   instance.register(async (scope) => {
@@ -73,11 +75,12 @@ export function registerApplicationSocket(
         sockets.add(socket, request)
       })
     })
+    const all = { ...constraints, ...SOCKET_CONSTRAINT }
     const route = (url: string): RouteOptions => ({
       method: 'GET',
       url,
       exposeHeadRoute: false,
-      constraints: SOCKET_CONSTRAINT,
+      constraints: all,
       schema: { hide: true } as FastifySchema,
       handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
     })
@@ -86,7 +89,7 @@ export function registerApplicationSocket(
     const adulting = path.includes('*') ? [] : [path.replace(/\/$/, '') + ADULTING]
     for (const url of [path, ...adulting]) {
       // An actionHook on the same path may have registered the socket already.
-      if (!scope.hasRoute({ method: 'GET', url: scope.prefix + url, constraints: SOCKET_CONSTRAINT })) {
+      if (!scope.hasRoute({ method: 'GET', url: scope.prefix + url, constraints: all })) {
         scope.route(route(url))
       }
     }

@@ -80,12 +80,17 @@ export function registerWebhook<Schema extends FastifySchema>(
       preHandler: [readQuery, arrive, ...own]
     })
   })
-  registerApplicationSocket(instance, application, path)
+  const { constraints } = routeOptions
+  registerApplicationSocket(instance, application, path, constraints)
   // The portal's request is no preflight, so @fastify/cors of the host must not answer it.
   if (env) {
     instance.options(
       path,
-      { schema: { hide: true } as FastifySchema, config: { cors: false } as FastifyContextConfig },
+      {
+        ...(constraints && { constraints }),
+        schema: { hide: true } as FastifySchema,
+        config: { cors: false } as FastifyContextConfig
+      },
       async () => env
     )
   }

@@ -11,7 +11,17 @@ import {
 } from '../model/errors.js'
 import type { Credentials } from '../model/credentials.js'
 import type { ApplicationOptions } from './Application.js'
-import { JSON_TYPE, MESSAGE_TYPE, messageOf, withoutBom, kOwnBody, kRawBody, kSignedAt } from './request.js'
+import {
+  JSON_TYPE,
+  MESSAGE_TYPE,
+  messageOf,
+  withoutBom,
+  kOwnBody,
+  kRawBody,
+  kSignedAt,
+  type JambonzMessage
+} from './request.js'
+import { MAX_PAYLOAD } from './websocket/wire.js'
 import { wallClock } from '../model/time.js'
 
 /**
@@ -96,6 +106,11 @@ function parseHeader(header: string): { timestamp: number; signatures: Buffer[] 
   return { timestamp, signatures }
 }
 
+/** Returns true for a message over the `bodyLimit` of its route. No message is over MAX_PAYLOAD, the default limit. */
+function isTooLong({ payload }: JambonzMessage, limit: number): boolean {
+  return limit < MAX_PAYLOAD && Buffer.byteLength(JSON.stringify(payload)) > limit
+}
+
 /**
  * Makes a scope accept only JSON bodies. Checks the signature of the raw bytes before it parses them, so that a body
  * without a valid signature is never parsed.
@@ -116,6 +131,9 @@ export function parseSignedJson(
     const message = messageOf(request)
     if (message === undefined) return done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE())
     request.raw.headers['content-type'] = JSON_TYPE
+    if (isTooLong(message, request.routeOptions.bodyLimit)) {
+      return done(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE())
+    }
     if (body !== request.raw) {
       // A preParsing hook of the application has replaced the body, so the new body is parsed.
       text(body).then((json) => parseJson(request, withoutBom(json), done), done)

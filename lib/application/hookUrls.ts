@@ -237,12 +237,22 @@ function parsed(hook: string, base: string): URL | undefined {
 /**
  * Returns the path and query of the webhook that answers a socket's first message, which are those of the
  * socket's url. For a dialled leg that continues without its caller, `/adulting` is removed from the end of
- * the path.
+ * the path. Fastify's `rewriteUrl` applies to the result, as it did to the socket's url.
  */
-export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzRoutes): string {
+export function firstPath(
+  { url, originalUrl }: Pick<FastifyRequest, 'url' | 'originalUrl'>,
+  routes: JambonzRoutes
+): string {
+  const [path] = partsOf(url)
+  if (!path.endsWith(ADULTING) || routes.kindOf('POST', path) === 'webhook') return originalUrl
+  const [asked, query] = partsOf(originalUrl)
+  return (asked.endsWith(ADULTING) ? asked.slice(0, -ADULTING.length) || '/' : asked) + query
+}
+
+/** Returns the path of a url, and its query with the `?`. */
+function partsOf(url: string): [path: string, query: string] {
   const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(url) ?? []
-  if (!path.endsWith(ADULTING) || routes.kindOf('POST', path) === 'webhook') return url
-  return (path.slice(0, -ADULTING.length) || '/') + query
+  return [path, query]
 }
 
 /**

@@ -161,3 +161,59 @@ t.test('if the application destroys an answer, this is logged, and the socket st
   t.strictSame(await socket.ask('verb:hook', {}, { hook: '/call' }), SAY)
   t.ok(lines.some(({ msg }) => msg.includes('a message was not answered')))
 })
+
+t.test('the constraints of a webhook choose the handler of an application websocket, too', async (t) => {
+  const app = await build(t)
+  const named = (text: string) => async () => [{ verb: 'say' as const, text }]
+  for (const host of ['one.example.com', 'two.example.com']) {
+    app.jambonz.webhook(
+      '/call',
+      { constraints: { host }, env: { NAME: { type: 'string', description: host } } },
+      named(host)
+    )
+    app.jambonz.webhook('/next', { constraints: { host } }, named(`next of ${host}`))
+  }
+  app.jambonz.webhook('/versions', { constraints: { version: '1.2.0' } }, named('first version'))
+  app.jambonz.webhook('/versions', { constraints: { version: '2.0.0' } }, named('second version'))
+  const url = await listening(app)
+  const open = async (path: string, headers: Record<string, string>) =>
+    await JambonzSocket.open(t, `${url}${path}`, { headers })
+  for (const host of ['one.example.com', 'two.example.com']) {
+    const socket = await open('/call', { host })
+    t.match(await socket.ask('session:new'), [{ text: host }])
+    t.match(await socket.ask('verb:hook', {}, { hook: '/next' }), [{ text: `next of ${host}` }])
+    const asked = await app.inject({ method: 'OPTIONS', url: '/call', headers: { host } })
+    t.match(asked.json(), { NAME: { description: host } })
+  }
+  await t.rejects(open('/call', { host: 'three.example.com' }), { message: '404' })
+  for (const [version, text] of [
+    ['1.x', 'first version'],
+    ['2.x', 'second version']
+  ] as const) {
+    const socket = await open('/versions', { 'accept-version': version })
+    t.match(await socket.ask('session:new'), [{ text }])
+  }
+  await t.rejects(open('/versions', {}), { message: '404' })
+})
+
+t.test('a message over the bodyLimit of its route is refused, as over HTTP', async (t) => {
+  const routes = (app: FastifyInstance) => app.jambonz.webhook('/call', { bodyLimit: 200 }, async () => SAY)
+  t.strictSame(await verbsOf(t, routes), { http: SAY, websocket: SAY })
+  const data = { from: '1'.repeat(200) }
+  t.strictSame(await verbsOf(t, routes, { data }), { http: [], websocket: [] })
+})
+
+t.test("the application's rewriteUrl applies once to the url of a websocket", async (t) => {
+  const app = await build(t, { fastify: { rewriteUrl: ({ url = '' }) => `/v1${url}` } })
+  const seen: unknown[] = []
+  app.jambonz.webhook('/v1/call', async ({ url, originalUrl }) => {
+    seen.push([url, originalUrl])
+    return SAY
+  })
+  const base = await listening(app)
+  for (const path of ['/call?x=1', '/call/adulting?x=1']) {
+    const socket = await JambonzSocket.open(t, base + path)
+    t.strictSame(await socket.ask('session:new', {}, { callSid: path }), SAY)
+  }
+  t.strictSame(seen, Array(2).fill(['/v1/call?x=1', '/call?x=1']))
+})
