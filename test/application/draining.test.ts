@@ -88,6 +88,12 @@ async function twoInstances(t: Test) {
   return [await instance(), await instance()] as const
 }
 
+function hurry(t: Test, times: Partial<typeof DEADLINES>): void {
+  const before = { ...DEADLINES }
+  Object.assign(DEADLINES, times)
+  t.teardown(() => Object.assign(DEADLINES, before))
+}
+
 const closed = (socket: JambonzSocket) => until(() => socket.code, 'the close')
 
 t.test('a drain answers a message that comes while it waits for another socket', async (t) => {
@@ -158,7 +164,24 @@ t.test(
   }
 )
 
+t.test('a drain reads what has come before it gives up the wait for pongs', async (t) => {
+  const { open, hooks, drain } = await slowHooks(t)
+  hurry(t, { pong: 10 })
+  const socket = await open('call-1')
+  const drained = drain()
+  // The drain has sent its pings when these promises are settled.
+  for (let turns = 0; turns < 50; turns++) await undefined
+  const asked = socket.ask('verb:hook', {}, { hook: '/quick' })
+  // The process stands still for longer than the patience. Afterwards its timers run before it reads.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+  t.match(await asked, [{ text: 'quick' }])
+  t.equal(await closed(socket), 1012)
+  await drained.done
+  t.strictSame(hooks, ['call-1'])
+})
+
 t.test('a drain does not wait for a peer that answers no pings', async (t) => {
+  hurry(t, { pong: 100 })
   const { url, drain } = await slowHooks(t)
   const socket = await JambonzSocket.open(t, `${url}/call`, { autoPong: false })
   await socket.ask('session:new')
@@ -194,10 +217,8 @@ t.test(
   { skip: noRedis() },
   async (t) => {
     const [leaving, staying] = await twoInstances(t)
-    const before = DEADLINES.ack
-    t.teardown(() => (DEADLINES.ack = before))
     const socket = await leaving.open('call-1')
-    DEADLINES.ack = 100
+    hurry(t, { ack: 100 })
     const asked = socket.ask('verb:hook', {}, { hook: '/slow' })
     await until(() => leaving.gate.come.length === 1, 'the handler')
     const drained = leaving.drain()

@@ -32,8 +32,6 @@ export const LEAVING = 'this instance shuts down: reconnect'
  * first ping before it handles an ack that came with it, and sends its next message only then.
  */
 const PINGS = 2
-/** ms that jambonz has to answer these pings */
-const PONG_PATIENCE = 3_000
 /** ms that jambonz has to answer a close */
 export const CLOSE_PATIENCE = 1_000
 /** An application websocket, on which jambonz sends the requests of one call, and we send the acks. */
@@ -132,7 +130,7 @@ export class ApplicationSocket {
     const attempt = ++this.#attempts
     const isQuiet = (): boolean => this.open && this.#unacknowledged.size === 0 && this.#attempts === attempt
     if (!isQuiet()) return
-    const answers = await withinMs(PONG_PATIENCE, this.#roundTrips.made(PINGS))
+    const answers = await withinMs(DEADLINES.pong, this.#roundTrips.made(PINGS))
     if (isQuiet()) await this.#sockets.hooksCame(this.calls)
     // This process may be behind with its reading: messages that have come are read first.
     await turn()

@@ -18,7 +18,7 @@ const MAX_MSGID = 96
 const B3 = /^[\da-f-]{1,128}$/i
 /** maximum bytes of one message of jambonz; even a message with a complete SIP INVITE is far shorter */
 export const MAX_PAYLOAD = 1024 * 1024
-/** The deadlines of an answer, ms. Only tests change them. */
+/** The deadlines of answers, ms. Only tests change them. */
 export const DEADLINES = {
   /** for an ack, for which jambonz waits 5 s */
   ack: 4_500,
@@ -26,7 +26,9 @@ export const DEADLINES = {
    * for the answer of a handler; jambonz waits as long over HTTP. After this time, the fallback verbs are
    * sent, if there are any, and the answer is dropped.
    */
-  answer: 10_000
+  answer: 10_000,
+  /** for the pings that jambonz answers before we close its socket */
+  pong: 3_000
 }
 
 /**
