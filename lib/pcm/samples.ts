@@ -149,12 +149,15 @@ function decibel(ratio: number): number {
 /** A queue of samples in one piece of memory, which grows with the number of samples. */
 export class SampleRing {
   #samples: Int16Array
+  // The same memory. Audio is copied as bytes, since a view of its samples would cost more than the copy.
+  #bytes: Uint8Array
   #start = 0
   #length = 0
 
   /** `room`: samples for which there is room at first */
   constructor(room: number) {
     this.#samples = new Int16Array(room)
+    this.#bytes = new Uint8Array(this.#samples.buffer)
   }
 
   /** Samples in the queue. */
@@ -167,25 +170,35 @@ export class SampleRing {
     return this.#samples.length
   }
 
-  /** Copies samples to the end of the queue. */
-  push(samples: Int16Array): void {
-    if (this.#length + samples.length > this.#samples.length) this.#grow(this.#length + samples.length)
-    const at = (this.#start + this.#length) % this.#samples.length
-    const first = Math.min(samples.length, this.#samples.length - at)
-    if (first === samples.length) this.#samples.set(samples, at)
+  /** Copies L16 audio, in whole samples, to the end of the queue. */
+  push(pcm: Uint8Array): void {
+    const count = pcm.length / SAMPLE_BYTES
+    if (this.#length + count > this.#samples.length) this.#grow(this.#length + count)
+    const at = ((this.#start + this.#length) % this.#samples.length) * SAMPLE_BYTES
+    const first = Math.min(pcm.length, this.#bytes.length - at)
+    if (first === pcm.length) this.#bytes.set(pcm, at)
     else {
-      this.#samples.set(samples.subarray(0, first), at)
-      this.#samples.set(samples.subarray(first), 0)
+      this.#bytes.set(pcm.subarray(0, first), at)
+      this.#bytes.set(pcm.subarray(first), 0)
     }
-    this.#length += samples.length
+    this.#length += count
+  }
+
+  /** Returns true if a sample of the queue has this value. */
+  includes(value: number): boolean {
+    const end = this.#start + this.#length
+    const { length } = this.#samples
+    return (
+      this.#samples.subarray(this.#start, end).includes(value) ||
+      this.#samples.subarray(0, Math.max(0, end - length)).includes(value)
+    )
   }
 
   /** Moves the first `count` samples to `into`, from its place `at` on. The queue must have them. */
   shift(into: Int16Array, at: number, count: number): void {
-    for (let i = 0, from = this.#start; i < count; i++, from++) {
-      if (from === this.#samples.length) from = 0
-      into[at + i] = this.#samples[from] ?? 0
-    }
+    const first = Math.min(count, this.#samples.length - this.#start)
+    into.set(this.#samples.subarray(this.#start, this.#start + first), at)
+    if (first < count) into.set(this.#samples.subarray(0, count - first), at + first)
     this.drop(count)
   }
 
@@ -200,6 +213,7 @@ export class SampleRing {
     const samples = new Int16Array(Math.max(needed, 2 * this.#samples.length))
     this.shift(samples, 0, length)
     this.#samples = samples
+    this.#bytes = new Uint8Array(samples.buffer)
     this.#start = 0
     this.#length = length
   }

@@ -4,7 +4,7 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { FrameWriter } from '../../lib/audio/socket/frames/FrameWriter.js'
 import { Internals } from '../../lib/audio/socket/frames/Internals.js'
-import { SampleRing } from '../../lib/pcm/samples.js'
+import { bytesOf, SampleRing } from '../../lib/pcm/samples.js'
 import { webSocketPair } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
@@ -92,8 +92,10 @@ t.test(
     let next = 0
     for (let n = 0; n < 2_000; n++) {
       const pushed = Int16Array.from({ length: (n * 7) % 23 }, () => ++next % 30_000)
-      ring.push(pushed)
+      ring.push(bytesOf(pushed))
       expected.push(...pushed)
+      t.equal(ring.includes(next), expected.includes(next))
+      t.equal(ring.includes(-1), false)
       const count = Math.min(expected.length, (n * 5) % 26)
       if (n % 5 === 0) ring.drop(count)
       else {

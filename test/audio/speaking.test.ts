@@ -85,15 +85,20 @@ test('marks resolve in order, once the audio before them was heard', async (t) =
   t.equal(stream.playedMs, 400)
 })
 
-test('a sample of value -1 before the first mark is not taken for a mark', async (t) => {
-  const { stream, caller } = await speaking(t)
-  stream.write(quiet(300))
-  const first = stream.mark('first').then(() => caller.heard.length)
-  stream.write(quiet(200))
-  const second = stream.mark('second').then(() => caller.heard.length)
-  t.ok((await first) >= 2400 - 160, 'the mark resolves after 300 ms were heard')
-  t.ok((await second) >= 4000, 'the mark resolves after 500 ms were heard')
-})
+for (const isPrivate of [false, true]) {
+  const audio = isPrivate ? 'private audio' : 'audio'
+  test(`a sample of value -1 in ${audio} before the first mark is not taken for a mark`, async (t) => {
+    const { stream, live, caller } = await speaking(t)
+    if (isPrivate) live.beginPrivacy('silence')
+    stream.write(quiet(300))
+    live.endPrivacy()
+    const first = stream.mark('first').then(() => caller.heard.length)
+    stream.write(quiet(200))
+    const second = stream.mark('second').then(() => caller.heard.length)
+    t.ok((await first) >= 2400 - 160, 'the mark resolves after 300 ms were heard')
+    t.ok((await second) >= 4000, 'the mark resolves after 500 ms were heard')
+  })
+}
 
 test('without marks, a sample of value -1 arrives unchanged', async (t) => {
   const { stream, caller } = await speaking(t)

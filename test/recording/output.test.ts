@@ -149,6 +149,28 @@ for (const mode of ['silence', 'skip'] as const) {
   })
 }
 
+test('the first audio of a stream is not recorded if it is written in a pause and heard later', async (t) => {
+  const { channels, heard } = await agentCall(t, {
+    agent: async (stream) => {
+      stream.recording?.pause()
+      stream.write(bytesOf(voice(1_000, 8000, 1)))
+      stream.recording?.resume()
+      await stream.mark('private')
+      stream.write(bytesOf(voice(1_000, 8000, 2)))
+      await stream.mark('public')
+    }
+  })
+  t.strictSame(
+    [1, 2].map((seed) => isThere(heard, seed)),
+    [true, true],
+    'the caller heard both'
+  )
+  t.strictSame(
+    [1, 2].map((seed) => isThere(channels[1]!, seed)),
+    [false, true]
+  )
+})
+
 /** Asserts that the recording has both voices, each at the time when it was heard. */
 function hasBoth(t: Test, { channels, heard, sampleRate }: AgentRecording): void {
   const { medianMs, worstMs, correlation } = likeness(channels.at(-1)!, heard, sampleRate)

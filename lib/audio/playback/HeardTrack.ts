@@ -42,11 +42,12 @@ export interface HeardTrackOptions {
 /**
  * An item that was sent to jambonz:
  * - `audio`: its samples are in the ring
- * - `silence`: padding, or audio that was written in private
+ * - `silence`: padding
+ * - `private`: audio that was written in private, for which the track has silence
  * - `clear`: the command to throw away the audio that jambonz has
  * - `label`: a place between two items, such as the beginning or end of an utterance
  */
-type Sent = SentItem & ({ kind: 'audio' | 'silence' | 'clear' } | { kind: 'label'; label: Label })
+type Sent = SentItem & ({ kind: 'audio' | 'silence' | 'private' | 'clear' } | { kind: 'label'; label: Label })
 /** Called when the caller hears the audio at the label. `atMs`: ms into the caller's audio. */
 type Label = (atMs: number) => void
 
@@ -127,18 +128,23 @@ export class HeardTrack implements AudioSink {
   }
 
   /**
-   * Takes audio that was sent. `released`: how jambonz begins to play this audio and the audio that it held back
-   * before. `isPrivate`: true if the audio was written in private, so that the track holds silence in its place.
+   * Takes L16 audio that was sent. `released`: how jambonz begins to play this audio and the audio that it held back
+   * before. `isPrivate`: true if the audio was written in private, so that the track has silence in its place.
    */
-  audio(samples: Int16Array, released: Release, now: number, isPrivate: boolean): void {
-    if (isPrivate) return this.silence(samples.length, released, now)
-    this.#ring.push(samples)
-    this.#add({ kind: 'audio', at: Infinity, length: samples.length, sync: undefined }, released, now)
+  audio(pcm: Buffer, released: Release, now: number, isPrivate: boolean): void {
+    if (!isPrivate) this.#ring.push(pcm)
+    this.#add(isPrivate ? 'private' : 'audio', pcm.length / SAMPLE_BYTES, released, now)
+  }
+
+  /** Returns true if audio that was sent, and was not heard yet, may have a sample of this value. */
+  mayHave(value: number): boolean {
+    const items = [...this.#playing, ...this.#sent]
+    return this.#ring.includes(value) || items.some(({ kind }) => kind === 'private')
   }
 
   /** Takes silence that was sent. */
   silence(length: number, released: Release, now: number): void {
-    this.#add({ kind: 'silence', at: Infinity, length, sync: undefined }, released, now)
+    this.#add('silence', length, released, now)
   }
 
   /** Calls `label` when the caller begins to hear the audio that is sent next. */
@@ -182,9 +188,10 @@ export class HeardTrack implements AudioSink {
     this.current = heard && this.#check?.isIncluded(frame, output) !== true ? output : undefined
   }
 
-  #add(sent: Sent, released: Release, now: number): void {
+  #add(kind: 'audio' | 'silence' | 'private', length: number, released: Release, now: number): void {
+    const sent: Sent = { kind, at: Infinity, length, sync: undefined }
     this.#sent.push(sent)
-    this.#waiting += sent.length
+    this.#waiting += length
     if (released) {
       // Audio behind other audio needs no ping, since it is played right after that audio, whenever jambonz reads it.
       const isFirst =
@@ -199,7 +206,9 @@ export class HeardTrack implements AudioSink {
         if (sent.sync) each.sync = sent.sync
       }
     }
-    while (this.#waiting > (MAX_WAITING * this.#options.rate) / 1000) this.#forgetOldest()
+    while (this.#waiting > (MAX_WAITING * this.#options.rate) / 1000) {
+      this.#dropFirst(this.#playing.length > 0 ? this.#playing : this.#sent)
+    }
   }
 
   // Sends a ping. The returned Sync is filled in when the pong arrives.
@@ -213,26 +222,14 @@ export class HeardTrack implements AudioSink {
     return sync
   }
 
-  #forgetOldest(): void {
-    const oldest = this.#playing[0] ?? this.#sent[0]
-    if (oldest === undefined) return
-    if (this.#playing.length > 0) this.#dropPlayed(oldest)
-    else {
-      this.#sent.shift()
-      this.#drop(oldest, oldest.length)
-    }
-  }
-
-  // Drops the first item of #playing.
-  #dropPlayed(first: Sent): void {
-    this.#playing.shift()
-    this.#drop(first, first.length - this.#head)
+  // Drops the first of `items`, which are #playing, or #sent while nothing plays.
+  #dropFirst(items: Sent[]): void {
+    const first = items.shift()
+    if (first === undefined) return
+    const samples = first.length - this.#head
     this.#head = 0
-  }
-
-  #drop(sent: Sent, samples: number): void {
     this.#waiting -= samples
-    if (sent.kind === 'audio') this.#ring.drop(samples)
+    if (first.kind === 'audio') this.#ring.drop(samples)
   }
 
   // Corrects pongs that came before the first frame. jambonz sends the first frame of both parties one tick after the
@@ -291,7 +288,7 @@ export class HeardTrack implements AudioSink {
     return true
   }
 
-  // Moves the items that jambonz had read by this tick from #sent to #playing. Returns true if one was a clear.
+  // Moves items that jambonz had read by this tick from #sent to #playing. Returns true if one was a clear.
   #receive(): boolean {
     const { mixType, roundTrip } = this.#options
     const hold = mixType === 'mono' ? 0 : PAIR_DELAY
@@ -304,7 +301,7 @@ export class HeardTrack implements AudioSink {
       this.#sent.shift()
       if (next.kind === 'clear') {
         isCleared = true
-        for (const each of [...this.#playing]) this.#dropPlayed(each)
+        while (this.#playing.length > 0) this.#dropFirst(this.#playing)
       } else this.#playing.push(next)
     }
     return isCleared

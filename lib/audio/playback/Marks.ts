@@ -267,19 +267,19 @@ export class MarkSamples {
   // Time until which audio with samples that jambonz takes for marks may be playing, ms on the clock.
   #playedUntil = -Infinity
 
-  /** Begins to replace samples that jambonz would take for a mark. */
-  avoid(): void {
+  /**
+   * Begins to replace samples that jambonz would take for a mark. `areSent`: returns true if audio with such samples
+   * was sent, and may play until `playedUntil`, ms on the clock.
+   */
+  avoid(areSent: (value: number) => boolean, playedUntil: number): void {
+    if (this.#avoided) return
     this.#avoided = true
+    if (areSent(MARK_SAMPLE)) this.#playedUntil = playedUntil + PLAYOUT_MARGIN
   }
 
   /** Returns the audio to send. After `avoid()`, it has no samples that jambonz would take for a mark. */
   without(audio: Buffer): Buffer {
     return this.#avoided ? withoutMarkSamples(audio) : audio
-  }
-
-  /** Notes audio that was sent. `playedUntil`: ms on the clock at which the playout of this audio ends. */
-  sent(samples: Int16Array, playedUntil: number): void {
-    if (!this.#avoided && samples.includes(MARK_SAMPLE)) this.#playedUntil = playedUntil + PLAYOUT_MARGIN
   }
 
   /** Returns true while audio with samples that jambonz takes for marks may be playing. */

@@ -247,11 +247,11 @@ export class Playback {
       backlog,
       onMark,
       beginRun: () => this.#newUtterance(`speech-${++this.#runs}`),
+      isPrivate: this.#deps.isPrivate(),
       track: this.track,
       logger: socket.logger
     })
     this.#streaming.sender.aheadMs = this.#aheadMs
-    if (this.#deps.isPrivate()) this.#streaming.privacy(true)
     if (this.#ended) this.#streaming.end()
     return this.#streaming
   }

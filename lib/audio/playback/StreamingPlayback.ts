@@ -1,21 +1,20 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
+import { SAMPLE_BYTES } from '../../pcm/samples.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 import { Clearing, Marks, MarkSamples } from './Marks.js'
 import { Beginning, PlaybackQueue, type Placement } from './PlaybackQueue.js'
 import { PlaybackSender, type PlaybackSenderOptions } from './PlaybackSender.js'
 import { EXACT_RATE, LOT_MS, PlayoutModel, startTicking, stopTicking } from './PlayoutModel.js'
-import { Speech, type Utterance } from './Utterance.js'
+import { Speech, type SpeechDeps, type Utterance } from './Utterance.js'
 
 /** ms that the track has to report the end of an utterance, after its end by the clock. Then the clock decides. */
 const TRACK_PATIENCE = 1_000
 
-export interface StreamingPlaybackOptions extends PlaybackSenderOptions {
+export interface StreamingPlaybackOptions
+  extends PlaybackSenderOptions, Pick<SpeechDeps, 'beginRun' | 'isPrivate'> {
   /** Returns the bytes that were written and not taken, the current chunk included. */
   backlog: () => number
   onMark: (mark: MarkEvent) => void
-  /** Returns an utterance for a run of audio outside of any utterance. */
-  beginRun: () => Utterance
   logger: FastifyBaseLogger
 }
 
@@ -55,6 +54,7 @@ export class StreamingPlayback {
     this.sender = new PlaybackSender(options, this.#marks, this.#playout, () => this.#pump())
     this.#speech = new Speech({
       beginRun: options.beginRun,
+      isPrivate: options.isPrivate,
       sentMs: () => this.sentMs,
       onHeard: (heard) => options.track.labelNext(heard),
       onEnd: (end) => this.#awaitEnd(end)
@@ -99,7 +99,8 @@ export class StreamingPlayback {
   }
 
   mark(name: string): Promise<MarkOutcome> {
-    this.#markSamples.avoid()
+    const now = performance.now()
+    this.#markSamples.avoid((value) => this.#options.track.mayHave(value), now + this.#playout.aheadMs(now))
     return new Promise((resolve) => {
       const drop = () => {
         resolve('cleared')
@@ -210,13 +211,14 @@ export class StreamingPlayback {
       this.#marks.clearAll()
       this.#cleared()
     }
-    this.#marks.played(this.#playout.playedMs(now, this.#marks.limitMs))
+    if (this.#marks.size > 0) this.#marks.played(this.#playout.playedMs(now, this.#marks.limitMs))
     const lost = stalled ? undefined : this.#marks.takeLost(now)
     if (lost !== undefined) this.#distrustMarks(`jambonz did not report the mark "${lost.name}"`)
     if (this.#queue.empty && this.#playout.isNearDry(now)) this.sender.pad(now)
     if (this.#beginning.isOverdue(now)) this.flush(() => {})
     if (this.#queue.empty && this.#playout.isDry(now)) this.#speech.endRun()
-    this.#pump()
+    if (this.#queue.empty) this.#updateTicking()
+    else this.#pump()
   }
 
   // Calls `end` when the caller has heard all audio sent so far: when the track says so, or TRACK_PATIENCE
@@ -308,12 +310,10 @@ export class StreamingPlayback {
   }
 
   #sendAudio(audio: Buffer, now: number): void {
-    const samples = samplesOf(audio)
     this.#speech.sent(audio.length)
     this.sender.send(this.#markSamples.without(audio))
-    const released = this.#playout.audio(samples.length, now)
-    this.#options.track.audio(samples, released, now, this.#speech.isPrivate)
-    this.#markSamples.sent(samples, now + this.#playout.aheadMs(now))
+    const released = this.#playout.audio(audio.length / SAMPLE_BYTES, now)
+    this.#options.track.audio(audio, released, now, this.#speech.isPrivate)
   }
 
   // Sends a mark to jambonz, or settles it at the computed time of its playout. Returns false if the mark must wait.

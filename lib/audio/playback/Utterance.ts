@@ -158,6 +158,8 @@ export class Utterance {
 export interface SpeechDeps {
   /** Returns an utterance for a run of audio outside of any utterance. */
   beginRun: () => Utterance
+  /** true if the call is private already */
+  isPrivate: boolean
   /** Returns the ms of audio that was sent, on the scale of `playedMs`. */
   sentMs: () => number
   /** Calls `heard` when the caller begins to hear the audio that is sent next, with the ms into the caller's audio. */
@@ -182,12 +184,13 @@ export class Speech {
   // The run whose audio is being sent.
   #run: Utterance | undefined
   // true while the call is private.
-  #private = false
+  #private: boolean
   // true while audio is sent that was written in private.
-  #sendsPrivate = false
+  #sendsPrivate: boolean
 
   constructor(deps: SpeechDeps) {
     this.#deps = deps
+    this.#private = this.#sendsPrivate = deps.isPrivate
   }
 
   /** true while a run is being sent. */
