@@ -39,6 +39,8 @@ const LATE = 1_000
 const MAX_COMMANDS = 15
 /** close code of a socket that broke without a close frame */
 const BROKEN = 1006
+/** close code of the application websockets of an instance that stops */
+const RESTART = 1012
 const CALL_SID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
 
 export interface Scene {
@@ -190,8 +192,13 @@ export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, c
     begun.has(story.callSid) && (isBroken(story) || listenOf(ends.get(story.callSid))?.endReason === 'lost')
   const held = stories.filter(isHeld)
   const others = stories.filter((story) => !isHeld(story))
+  const crossed = others.filter(hasHookCrossedClose)
   t.strictSame(
-    await problemsOf(others, cluster, from),
+    await problemsOf(
+      others.map((story) => (crossed.includes(story) ? withoutGivenUpHook(story) : story)),
+      cluster,
+      from
+    ),
     [],
     'calls not on the killed instance are recorded, and their hooks answered'
   )
@@ -213,7 +220,7 @@ export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, c
   const again = stories.filter(({ applicationSockets }) => applicationSockets.length > 1)
   t.ok(again.length > 0, `${again.length} calls reconnected to another instance`)
   t.comment(
-    `${transports.filter((transport) => transport === 'websocket').length} of ${calls} calls over a websocket, ${again.length} reconnected; ${held.length} on the killed instance, of which ${held.filter(wasHookGivenUp).length} had sent it their hook`
+    `${transports.filter((transport) => transport === 'websocket').length} of ${calls} calls over a websocket, ${again.length} reconnected; ${held.length} on the killed instance, of which ${held.filter(wasHookGivenUp).length} had sent it their hook; ${crossed.length} hooks crossed the close of the drained instance`
   )
 }
 
@@ -222,6 +229,20 @@ export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, c
  */
 function wasHookGivenUp({ requests }: CallStory): boolean {
   return requests.some(({ type, error }) => type === 'verb:hook' && error?.startsWith('abandoned') === true)
+}
+
+/**
+ * Returns true if jambonz sent a hook while the close of the drained instance was on its way. jambonz abandons such a
+ * hook, which no server can prevent. The hook must be handled all the same, once.
+ */
+function hasHookCrossedClose(story: CallStory): boolean {
+  return wasHookGivenUp(story) && story.applicationSockets.some(({ closeCode }) => closeCode === RESTART)
+}
+
+function withoutGivenUpHook(story: CallStory): CallStory {
+  const isGivenUpHook = (error: string): boolean =>
+    error.startsWith('verb:hook') && error.includes('abandoned')
+  return { ...story, errors: story.errors.filter((error) => !isGivenUpHook(error)) }
 }
 
 /** Returns true if a socket of the call broke, or if its instance died while the socket was being opened. */
