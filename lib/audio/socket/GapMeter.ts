@@ -246,10 +246,13 @@ function lengthOfFirstRead(held: readonly DoubtedAudio[]): number {
   return next < 0 ? held.length : next
 }
 
-/** ms between two turns of the event loop that are noted, as between two turns of the wheel that reads batches */
-export const TURN_MS = 20
-/** Number of turns that are kept: more than between two reads of a batch, and a power of 2. */
-const KEPT_TURNS = 64
+/**
+ * ms between two turns of the event loop that are noted: less than half of MIN_GAP, and not much less, since each turn
+ * may wake an idle process.
+ */
+export const TURN_MS = 80
+/** Number of turns that are kept: more than between two reads of a batch. */
+const KEPT_TURNS = 16
 
 /**
  * Notes turns of the event loop while sockets are open. If the loop stands still, audio waits in the kernel: it is late,
@@ -285,10 +288,10 @@ export class LoopTurns {
    * between two reads. While the loop stands still, sockets are not read, and turns are not counted.
    */
   maxWait(now: number, readMs: number): number {
-    // Sockets are polled behind the timers of a turn, so one more turn counts, and another one for the present turn.
-    const turns = Math.ceil(readMs / TURN_MS) + 2
+    // A turn polls the sockets behind its timers, so this audio came after the turn before the latest turn had begun.
+    const turns = Math.ceil(readMs / TURN_MS) + 1
     const ms = now - (this.#turns[(this.#latest - turns + KEPT_TURNS) % KEPT_TURNS] ?? now)
-    return ms < readMs + MIN_GAP ? readMs : ms
+    return ms < (turns - 1) * TURN_MS + MIN_GAP ? readMs : ms
   }
 }
 
