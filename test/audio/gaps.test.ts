@@ -86,6 +86,22 @@ t.test('a long gap counts although the call ends soon after it', async (t) => {
   }
 })
 
+t.test(
+  'a gap is measured as soon as the socket was read twice behind it, however late the end is read',
+  async (t) => {
+    for (const readMs of READ_MS) {
+      for (const from of PLACES) {
+        const callMs = from + 1_500 + 2 * BATCH_MS + 100
+        const gaps = [{ from, ms: 1_500 }]
+        const call = { ...CALM, readMs, gaps, callMs, processStalls: [{ from: callMs, ms: 2_000 }] }
+        const { placed, totalMs } = gapsFound(call)
+        const told = `read every ${readMs} ms, gap at ${from}: ${JSON.stringify(placed)}`
+        t.ok(placed.length === 1 && Math.abs(totalMs - 1_500) <= 80, told)
+      }
+    }
+  }
+)
+
 t.test('a gap is found if audio always arrives in bursts', async (t) => {
   const networkStalls = Array.from({ length: 60 }, (_, i) => ({ from: i * 250 + 1, ms: 249 }))
   for (const readMs of READ_MS) {
@@ -150,12 +166,12 @@ t.test('a recorder that is fed in batches gets a gap behind the last audio befor
   const { stream, sink, socket } = await begun(t)
   await sendByClock(socket, 70, performance.now())
   await delay(1_500)
-  await sendByClock(socket, 120, performance.now())
+  await sendByClock(socket, 200, performance.now())
   socket.close(1000)
   await stream.done
   const at = sink.gaps.findIndex((gap) => gap > 0)
   const before = sink.frames.slice(0, at).reduce((sum, { length }) => sum + length, 0) / FRAME_BYTES
   t.ok(Math.abs(before - 70) <= 10, `${before} frames before the gap, which is behind frame 70`)
   t.ok(stream.counts.gapMs >= 1_000, `${stream.counts.gapMs} ms`)
-  t.equal(sink.audio.length, 190 * FRAME_BYTES)
+  t.equal(sink.audio.length, 270 * FRAME_BYTES)
 })

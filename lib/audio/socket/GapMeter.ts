@@ -204,7 +204,7 @@ export class GapMeter {
     const last = held.filter(isLast)
     const earlier = held.filter((one) => !isLast(one))
     const waited = Math.max(0, ...last.map((one) => one.waited))
-    const known = earlier.length > 0 ? Math.min(...earlier.map(({ late }) => late)) : 0
+    const known = earlier.at(-1)?.late ?? 0
     for (const one of last) one.late = Math.max(one.late - waited, Math.min(one.late, known))
     const isUnproven = held.length === 0 && this.#latestAt - this.#doubtSince < SETTLE
     this.#lowest = isUnproven ? 0 : Math.min(this.#lowest, ...held.map(({ late }) => late))
