@@ -158,13 +158,14 @@ function patchListens(
     const at = listens.findIndex(({ id }) => id === patch.id)
     const before = listens[at] ?? newListen(call.callSid, patch.id, now)
     const next = merged(before, patch as object)
-    listens[at === -1 ? listens.length : at] = Object.freeze(hasNull(patch) ? withoutNulls(next) : next)
+    listens[at === -1 ? listens.length : at] = Object.freeze(hasNull(next, patch) ? withoutNulls(next) : next)
   }
   return Object.freeze(listens)
 }
 
-function hasNull(fields: object): boolean {
-  for (const name in fields) if (fields[name as keyof typeof fields] === null) return true
+/** Returns true if one of the fields that were patched is null now, as JSON writes NaN and an invalid Date, too. */
+function hasNull(listen: StoredListen, patched: object): boolean {
+  for (const name in patched) if (listen[name as keyof StoredListen] === null) return true
   return false
 }
 

@@ -165,6 +165,18 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match([call.from, call.data.x, listenOf(call, 'l1')?.digits], ['Ann', 1, '1'])
   })
 
+  t.test('a field of a listen is left out if its value is null as JSON', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    const { call } = await a.update(callSid, {
+      listens: [{ id: 'l1', digits: '1', reportedDuration: NaN, metadata: { toJSON: () => null } }]
+    })
+    for (const listen of [listenOf(call, 'l1'), listenOf(await b.get(callSid), 'l1')]) {
+      t.match(listen, { digits: '1' })
+      t.notOk('reportedDuration' in listen! || 'metadata' in listen!)
+    }
+  })
+
   t.test(
     'data that is not JSON is refused with an error that names the value, and is not written',
     async (t) => {
