@@ -1,6 +1,11 @@
 import t from 'tap'
 import { CallRate } from '../../lib/audio/playback/FilePlayback.js'
+import { HeardTrack } from '../../lib/audio/playback/HeardTrack.js'
 import { PlayoutModel } from '../../lib/audio/playback/PlayoutModel.js'
+import { StreamingPlayback } from '../../lib/audio/playback/StreamingPlayback.js'
+import { Utterance } from '../../lib/audio/playback/Utterance.js'
+import { silenceOf } from '../../lib/pcm/samples.js'
+import { keepingLogger } from '../helpers/log.js'
 
 const report = { lastOffset: 0, playbackMs: 0, durationMs: 3_000, elapsedMs: 10_000, stopped: true }
 
@@ -79,4 +84,59 @@ t.test('a late report of a mark does not make the next report seem too early', a
   t.equal(model.isTooEarly(1_000, 1_020, 1), false, 'the report is in time')
   t.equal(model.isTooEarly(1_900, 1_040, 1), true, 'the caller can not have heard so much')
   t.equal(model.isTooEarly(1_900, 1_040, 5), false, 'possible in a test at five times real time')
+})
+
+/** Returns the playback of a stream at 8 kHz whose clock is `now()`, and a function that sends `ms` of audio. */
+function playbackAt(now: () => number) {
+  const { logger } = keepingLogger()
+  const rate = 8_000
+  const track = new HeardTrack({
+    rate,
+    sampleRate: rate,
+    channels: 1,
+    mixType: 'mono',
+    startMs: 0,
+    earliest: Infinity,
+    receivedMs: now,
+    ping: () => {},
+    roundTrip: () => 0,
+    logger
+  })
+  const playback: StreamingPlayback = new StreamingPlayback({
+    rate,
+    socket: { send: () => {}, sendText: () => {}, unsent: 0, speed: 1 },
+    backlog: () => 0,
+    onMark: () => {},
+    beginRun: () =>
+      new Utterance({
+        id: 'run',
+        text: undefined,
+        bytesPerMs: 16,
+        write: () => true,
+        refuse: () => false,
+        finish: () => {},
+        playedMs: () => playback.playedMs,
+        onOver: () => {}
+      }),
+    isPrivate: false,
+    track,
+    logger
+  })
+  return { playback, send: (ms: number) => playback.sendNow(silenceOf(ms * 8)) }
+}
+
+t.test('audio that was heard still counts as heard when more audio is sent during its padding', async (t) => {
+  let now = 1_000
+  t.intercept(performance, 'now', { value: () => now })
+  const { playback, send } = playbackAt(() => now)
+  t.ok(send(160) && send(40), '160 ms begin to play, and 40 ms wait for more')
+  now += 110
+  playback.tick(now, false)
+  now += 105
+  t.ok(send(20), 'sent while jambonz plays the padding behind the 200 ms')
+  t.equal(playback.sentMs, 220)
+  t.equal(playback.playedMs, 200)
+  playback.clear()
+  t.equal(playback.sentMs, 200, 'a clear drops only the last 20 ms')
+  playback.end()
 })

@@ -73,6 +73,11 @@ export class PlayoutModel {
     return this.#sent / this.#perMs
   }
 
+  /** true if padding follows the audio of the application. */
+  get isPadded(): boolean {
+    return this.#padMs > 0
+  }
+
   /**
    * Number of samples of silence to send so that jambonz plays all audio that it has; 0 if jambonz plays it
    * anyway.

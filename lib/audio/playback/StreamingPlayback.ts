@@ -311,6 +311,8 @@ export class StreamingPlayback {
 
   #sendAudio(audio: Buffer, now: number): void {
     this.#speech.sent(audio.length)
+    // The model counts what was heard up to the padding, which it forgets with the next audio.
+    if (this.#playout.isPadded) this.#playout.playedMs(now, this.#marks.limitMs)
     this.sender.send(this.#markSamples.without(audio))
     const released = this.#playout.audio(audio.length / SAMPLE_BYTES, now)
     this.#options.track.audio(audio, released, now, this.#speech.isPrivate)
