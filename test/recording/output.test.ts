@@ -171,6 +171,29 @@ test('the first audio of a stream is not recorded if it is written in a pause an
   )
 })
 
+test('the first audio of a corked stream is recorded as it was written, outside of a pause or in it', async (t) => {
+  const { channels, heard } = await agentCall(t, {
+    agent: async (stream) => {
+      stream.cork()
+      stream.write(bytesOf(voice(1_000, 8000, 1)))
+      stream.recording?.pause()
+      stream.write(bytesOf(voice(1_000, 8000, 2)))
+      stream.recording?.resume()
+      stream.uncork()
+      await stream.mark('written')
+    }
+  })
+  t.strictSame(
+    [1, 2].map((seed) => isThere(heard, seed)),
+    [true, true],
+    'the caller heard both'
+  )
+  t.strictSame(
+    [1, 2].map((seed) => isThere(channels[1]!, seed)),
+    [true, false]
+  )
+})
+
 /** Asserts that the recording has both voices, each at the time when it was heard. */
 function hasBoth(t: Test, { channels, heard, sampleRate }: AgentRecording): void {
   const { medianMs, worstMs, correlation } = likeness(channels.at(-1)!, heard, sampleRate)

@@ -122,7 +122,10 @@ export class Playback {
 
   /** Begins or ends privacy for the audio that is written from now on. */
   privacy(isPrivate: boolean): void {
-    this.#streaming?.privacy(isPrivate)
+    // Audio that waits in the stream, which may be corked, was written before this change.
+    const waits = this.#deps.backlog() > 0 && this.#modeError('write', 'streaming') === undefined
+    const streaming = waits ? this.#stream(!isPrivate) : this.#streaming
+    streaming?.privacy(isPrivate)
   }
 
   mark(name: string): Promise<MarkOutcome> {
@@ -221,7 +224,8 @@ export class Playback {
     return this.#files
   }
 
-  #stream(): StreamingPlayback {
+  // Returns the playback in streaming mode. It begins with the first use, whose audio is private if `isPrivate` is true.
+  #stream(isPrivate = this.#deps.isPrivate()): StreamingPlayback {
     if (this.#streaming !== undefined) return this.#streaming
     const { socket, listen, backlog, onMark } = this.#deps
     // The track begins here, so the sinks first get the frames that arrived before this moment. From now on,
@@ -247,7 +251,7 @@ export class Playback {
       backlog,
       onMark,
       beginRun: () => this.#newUtterance(`speech-${++this.#runs}`),
-      isPrivate: this.#deps.isPrivate(),
+      isPrivate,
       track: this.track,
       logger: socket.logger
     })

@@ -207,7 +207,7 @@ export class LiveStream {
     if (this.#privacy !== false || this.#over) return
     this.socket.pauseSinks(mode)
     this.#privacy = mode
-    this.#playback?.privacy(true)
+    this.#playbackOfWrites?.privacy(true)
     this.onPrivacy(mode)
   }
 
@@ -216,7 +216,7 @@ export class LiveStream {
     if (this.#privacy === false || this.#over) return
     this.#privacy = false
     this.socket.resumeSinks()
-    this.#playback?.privacy(false)
+    this.#playbackOfWrites?.privacy(false)
     this.onPrivacy(false)
   }
 
@@ -241,6 +241,11 @@ export class LiveStream {
     })
     if (this.#isSpeechOver) this.#playback.end()
     return this.#playback
+  }
+
+  // The playback, if the application has used it or has written audio.
+  get #playbackOfWrites(): Playback | undefined {
+    return (this.#stream?.writableLength ?? 0) > 0 ? this.playback : this.#playback
   }
 
   /** The utterances so far, as `AudioStream.output` has them. */
