@@ -152,8 +152,13 @@ function checkSent(scope: FastifyInstance): void {
       )
       return
     }
+    // With a serializer of the reply, Fastify sets no content type, and jambonz ignores an answer without one.
+    const isText = typeof payload === 'string' && payload !== ''
+    if (request[kStage] !== null && isText && !reply.hasHeader('content-type')) {
+      reply.type('application/json; charset=utf-8')
+    }
     const isMessage = messageOf(request) !== undefined && reply.statusCode < 300
-    const bytes = isMessage && typeof payload === 'string' ? Buffer.byteLength(payload) : 0
+    const bytes = isMessage && isText ? Buffer.byteLength(payload) : 0
     if (bytes > MAX_VERBS_BYTES) done(new ERR_MESSAGE_TOO_LONG(MAX_VERBS_BYTES, bytes))
     else done(null, payload)
   })
@@ -192,10 +197,11 @@ export function verbRoute(
       async (request, reply, payload) => {
         if (request[kStage] === 'handling') request[kStage] = 'answering'
         if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
+        const verbs = await answer(application, request, request.call, withoutEnvelope(request, payload))
         if (options.schema === undefined || !('response' in (options.schema as object))) {
           reply.serializer(JSON.stringify)
         }
-        return await answer(application, request, request.call, withoutEnvelope(request, payload))
+        return verbs
       },
       ...userHooks
     ],

@@ -183,6 +183,44 @@ t.test('an invalid verb causes an error that names the verb, and the fallback is
   }
 })
 
+t.test('an answer after an error has the content type of JSON, whichever step failed', async (t) => {
+  const wrong = [{ verb: 'sayy' }] as never
+  const failed = new WeakSet<object>()
+  const throws = async (request: object) => {
+    if (failed.has(request)) return
+    failed.add(request)
+    throw new Error('hook')
+  }
+  const failing: Array<[name: string, options: object, handler: (...args: never[]) => unknown]> = [
+    ['returned', {}, () => wrong],
+    ['resolved', {}, async () => wrong],
+    ['an empty object', {}, () => ({})],
+    ['no audio route', {}, () => [{ verb: 'listen', url: '/nope' }]],
+    ['no credentials', {}, () => [{ ...listen, wsAuth: { username: 'a:b', password: 'c' } }]],
+    ['sent', {}, (_request: unknown, reply: { send(v: unknown): void }) => reply.send(wrong)],
+    [
+      'sent late',
+      {},
+      (_request: unknown, reply: { send(v: unknown): void }) => void setImmediate(() => reply.send(wrong))
+    ],
+    ['preSerialization', { preSerialization: throws }, () => [listen]],
+    ['onSend', { onSend: throws }, () => [listen]]
+  ]
+  const errorHandler = (_error: Error, _request: unknown, reply: FastifyReply) =>
+    reply.code(503).send({ sorry: true })
+  for (const fallback of [undefined, [{ verb: 'say' as const, text: 'sorry' }]]) {
+    const app = await build(t, { ...(fallback && { fallback }) })
+    for (const [at, [, options, handler]] of failing.entries()) {
+      app.jambonz.webhook(`/${at}`, { errorHandler, ...options } as never, handler as never)
+    }
+    for (const [at, [name]] of failing.entries()) {
+      const answered = await post(app, `/${at}`)
+      t.match(answered.headers['content-type'], /^application\/json/, name)
+      t.same(answered.json(), fallback ?? { sorry: true }, name)
+    }
+  }
+})
+
 t.test('if a handler returns text, this is an error, because jambonz would ignore the text', async (t) => {
   const app = await build(t)
   app.jambonz
