@@ -256,7 +256,7 @@ export class LiveListen {
       ...(live.digits !== undefined && { digits: live.digits }),
       ...outputOf(listen, live.output)
     }
-    const saving = this.#save({ ...listen, ...ended, state: 'ended', connected: true })
+    const saving = this.#save(listen, { ...listen, ...ended, state: 'ended', connected: true })
     const goesOn = this.#handsOver && (reason === 'drained' || reason === 'otherEnded')
     const given = goesOn ? await this.#give(listen, segment) : undefined
     return given
@@ -304,20 +304,19 @@ export class LiveListen {
     }
   }
 
-  /** Resolves to the recording, joined with those of the listen's earlier sockets, once all of them are final. */
-  async #save(listen: Listen): Promise<Saved> {
+  /**
+   * Resolves to the recording, joined with those of the listen's earlier sockets, once all of them are final.
+   * `before`: the listen without the segment of this socket.
+   */
+  async #save(before: Listen, ended: Listen): Promise<Saved> {
     if (this.#recorder === undefined) return {}
-    const earlier = recordingsOf(this.#deps.services.correlation.store, listen).catch((err: unknown) =>
-      this.#storeFailed(err)
-    )
-    const own = await this.#finishRecording(listen, this.#recorder)
+    const { store } = this.#deps.services.correlation
+    const earlier = recordingsOf(store, before).catch((err: unknown) => this.#storeFailed(err))
+    const own = await this.#finishRecording(ended, this.#recorder)
     return own.recording ? { ...own, recording: withKnown(own.recording, (await earlier)?.recording) } : own
   }
 
-  /**
-   * Resolves to the finished recording, or to the error and the part that was saved. The error was logged when it
-   * happened.
-   */
+  /** Resolves to the finished recording, or to the error, which was logged before, and the part that was saved. */
   async #finishRecording(
     listen: Listen,
     recorder: Recorder
