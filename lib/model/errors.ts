@@ -49,7 +49,7 @@ export const ERR_MONITOR = define(
 export const ERR_REGISTERED = define(
   'FST_JAMBONZ_REGISTERED',
   'registration: the plugin is registered twice in one scope',
-  'fastify-jambonz-listen is registered already in this scope%s: register it once, or a second time in a scope of its own (fastify.register(async (scope) => { … }))',
+  'fastify-jambonz-listen is registered already in this scope%s: register it once, or a second time in a scope with a prefix (fastify.register(async (scope) => { … }, { prefix: "/v2" })), or in a scope with another audioPath',
   500
 )
 export const ERR_AUDIO_PATH = define(
@@ -246,7 +246,7 @@ export const ERR_SIGNATURE_MISMATCH = define(
 export const ERR_SIGNATURE_GET = define(
   'FST_JAMBONZ_SIGNATURE_GET',
   '`webhookSecret` is set, and the signature of a GET webhook can not be verified',
-  'a webhook with method GET can not be verified, since jambonz signs a payload that it does not send: set POST in the jambonz portal',
+  'a webhook with method GET can not be verified, since jambonz signs a payload that it does not send: set POST in the jambonz portal or, for a hook, in the verb',
   401
 )
 export const ERR_HANDLER_THREW = define(

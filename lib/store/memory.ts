@@ -28,6 +28,8 @@ const SWEEPS_PER_TTL = 10
  * slower, because each time it would look at all calls of the ranks before.
  */
 const LOT = 1 / 32
+/** minimum ms between two warnings that calls were dropped whose sockets are open, or may still come */
+const WARN_EVERY = 60_000
 
 /**
  * Returns a store in the memory of this process. The number of calls and their age are limited. Throws
@@ -67,6 +69,7 @@ class MemoryStore implements CallStore {
   readonly #maxCalls: number
   #context!: StoreContext
   #closed = false
+  #warnedAt = -Infinity
   #sweeper?: NodeJS.Timeout
 
   constructor(maxCalls: number) {
@@ -150,9 +153,21 @@ class MemoryStore implements CallStore {
     for (const rank of RANKS) {
       for (const [callSid, entry] of this.#entries) {
         if (this.#entries.size <= enough) return
-        if (callSid !== newest && entry.rank === rank) this.#entries.delete(callSid)
+        if (callSid === newest || entry.rank !== rank) continue
+        this.#entries.delete(callSid)
+        if (rank !== 'idle') this.#warn()
       }
     }
+  }
+
+  #warn(): void {
+    const now = performance.now()
+    if (now - this.#warnedAt < WARN_EVERY) return
+    this.#warnedAt = now
+    this.#context.logger.warn(
+      { maxCalls: this.#maxCalls },
+      'the memory store is full, so it drops calls whose listens stream or are about to begin: raise memoryStore({ maxCalls }), or use a Redis store'
+    )
   }
 
   #sweep(): void {

@@ -307,7 +307,7 @@ t.test('health() reports that Redis is unreachable, with the reason', async (t) 
 
 t.test('a flood of new calls evicts no call that expects a socket or has a socket', async (t) => {
   const store = withVerbs(memoryStore({ maxCalls: 500 }), 'a')
-  const { logger } = keepingLogger()
+  const { logger, said } = keepingLogger()
   await store.start({ callTtl: 60_000, instance: 'a', logger })
   t.teardown(() => store.close())
   for (let i = 0; i < 100; i++) {
@@ -319,12 +319,15 @@ t.test('a flood of new calls evicts no call that expects a socket or has a socke
   const named = (name: string): number => calls.filter(({ callSid }: Call) => callSid.startsWith(name)).length
   t.same([named('expects'), named('streams')], [100, 100])
   t.ok(calls.length <= 500)
+  t.equal(said('the memory store is full').length, 0, 'calls without sockets may be dropped')
   for (let i = 0; i < 600; i++) await store.update(`more${i}`, { listens: [{ id: 'l1' }] })
   t.equal(
     (await store.list()).filter(({ callSid }) => callSid.startsWith('streams')).length,
     100,
     'calls that stream are evicted last'
   )
+  t.match(said('the memory store is full'), [{ level: 40, maxCalls: 500 }])
+  t.equal(said('the memory store is full').length, 1, 'the warning is logged once a minute')
 })
 
 t.test(
