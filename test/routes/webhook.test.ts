@@ -201,7 +201,9 @@ t.test('an answer after an error has the content type of JSON, whichever step fa
     [
       'sent late',
       {},
-      (_request: unknown, reply: { send(v: unknown): void }) => void setImmediate(() => reply.send(wrong))
+      (_request: unknown, reply: { send(v: unknown): void }) => {
+        setImmediate(() => reply.send(wrong))
+      }
     ],
     ['preSerialization', { preSerialization: throws }, () => [listen]],
     ['onSend', { onSend: throws }, () => [listen]]
