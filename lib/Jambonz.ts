@@ -16,10 +16,11 @@ import type {
   WebhookRequest,
   WebhookRouteOptions
 } from './application/verbRoute.js'
-import type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
+import { checkAudioOptions, type AudioHandler, type AudioRouteOptions } from './listening/AudioRoutes.js'
 import type { LiveListenServices } from './listening/LiveListen.js'
 import type { LiveListens } from './listening/LiveListens.js'
 import { joinPath } from './listening/ownUrls.js'
+import { ERR_OPTIONS } from './model/errors.js'
 import { HOOK_WAIT } from './model/listenLife.js'
 import type { Metrics } from './metrics/Metrics.js'
 import type { ResolvedOptions } from './options.js'
@@ -91,7 +92,7 @@ export class Jambonz {
     handler: Returning<WebhookRequest<Schema>, Result> & NoUnknownProperties<Result>
   ): this
   webhook(path: string, ...rest: [WebhookHandler] | [WebhookRouteOptions, WebhookHandler]): this {
-    const [options, handler] = withOptions(rest)
+    const [options, handler] = readArguments<WebhookRouteOptions, WebhookHandler>('webhook', path, rest)
     registerWebhook(this.#instance, this.#runtime, path, options, handler)
     return this
   }
@@ -119,13 +120,18 @@ export class Jambonz {
     handler: Returning<ListenHookRequest<Schema>, Result> & NoUnknownProperties<Result>
   ): this
   actionHook(path: string, ...rest: [ActionHookHandler] | [HookRouteOptions, ActionHookHandler]): this {
-    const [options, handler] = withOptions(rest)
+    const [options, handler] = readArguments<HookRouteOptions, ActionHookHandler>('actionHook', path, rest)
     registerActionHook(this.#instance, this.#runtime, path, options, handler)
     return this
   }
 
   /** Adds POST `path` for call status events, which update and end the `Call`s. The handler is optional. */
-  statusHook(path: string, handler?: StatusHandler): this {
+  statusHook(path: string, handler?: StatusHandler): this
+  statusHook(path: string, ...rest: [StatusHandler?]): this {
+    const [handler] = rest
+    const place = checkPath('statusHook', path)
+    if (rest.length > 1) throw new ERR_OPTIONS(`${place} has no options: write ${USAGE.statusHook}`)
+    if (handler !== undefined) checkHandler('statusHook', place, handler)
     registerStatusHook(this.#instance, this.#runtime, path, handler)
     return this
   }
@@ -134,7 +140,9 @@ export class Jambonz {
   audio(path: string, handler: AudioHandler): this
   audio(path: string, options: AudioRouteOptions, handler: AudioHandler): this
   audio(path: string, ...rest: [AudioHandler] | [AudioRouteOptions, AudioHandler]): this {
-    const [{ record = true, output = true, paced = false }, handler] = withOptions(rest)
+    const [options, handler] = readArguments<AudioRouteOptions, AudioHandler>('audio', path, rest)
+    checkAudioOptions(options, path)
+    const { record = true, output = true, paced = false } = options
     registerAudio(this.#instance, this.#runtime, path, {
       path: joinPath(this.#instance.prefix, path),
       record,
@@ -172,8 +180,54 @@ export class Jambonz {
   }
 }
 
-function withOptions<Options extends object, Handler>(
-  rest: [Handler] | [Options, Handler]
+/** The methods that add a route, and their arguments, for the texts of errors. */
+const USAGE = {
+  webhook: 'webhook(path, handler) or webhook(path, options, handler)',
+  actionHook: 'actionHook(path, handler) or actionHook(path, options, handler)',
+  statusHook: 'statusHook(path) or statusHook(path, handler)',
+  audio: 'audio(path, handler) or audio(path, options, handler)'
+} as const
+type Method = keyof typeof USAGE
+
+/**
+ * Returns the options and the handler, which follow a path. Throws FST_JAMBONZ_OPTIONS for other arguments, since an
+ * application in JavaScript has no compiler that would report them.
+ */
+function readArguments<Options extends object, Handler>(
+  method: Method,
+  path: unknown,
+  rest: readonly unknown[]
 ): [Options, Handler] {
-  return rest.length === 1 ? [{} as Options, rest[0]] : rest
+  const place = checkPath(method, path)
+  const [options = {}, handler] = rest.length > 1 ? rest : [{}, rest[0]]
+  if (typeof handler !== 'function' && typeof options === 'function') {
+    throw new ERR_OPTIONS(`${place}: the handler must be the last argument: write ${USAGE[method]}`)
+  }
+  if (rest.length > 2) throw new ERR_OPTIONS(`${place} has too many arguments: write ${USAGE[method]}`)
+  checkHandler(method, place, handler)
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new ERR_OPTIONS(`${place}: the options are ${kindOf(options)}: write ${USAGE[method]}`)
+  }
+  return [options as Options, handler as Handler]
+}
+
+/** Returns the call of the method with this path, for the texts of errors. */
+function checkPath(method: Method, path: unknown): string {
+  if (typeof path === 'string') return `${method}('${path}')`
+  throw new ERR_OPTIONS(`${method}(): the path is ${kindOf(path)}, not a string: write ${USAGE[method]}`)
+}
+
+function checkHandler(method: Method, place: string, handler: unknown): void {
+  if (typeof handler === 'function') return
+  if (handler === undefined) throw new ERR_OPTIONS(`${place} has no handler: write ${USAGE[method]}`)
+  const hint = Array.isArray(handler)
+    ? `pass a function that returns the verbs, as in ${method}(path, () => verbs)`
+    : `write ${USAGE[method]}`
+  throw new ERR_OPTIONS(`${place}: the handler is ${kindOf(handler)}, not a function: ${hint}`)
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

@@ -1,6 +1,8 @@
+import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import findMyWay, { type HTTPMethod } from 'find-my-way'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
+import { checkOptions, MAX_TIMER_MS } from '../model/checkOptions.js'
 import { ERR_AUDIO_PATH, ERR_AUDIO_ROUTE } from '../model/errors.js'
 import { joinPath, pathBelow, type PublicUrl } from './ownUrls.js'
 
@@ -56,6 +58,27 @@ export interface AudioRouteOptions {
    * stands for 400. Default: false, which means that audio is sent as soon as it is written
    */
   paced?: boolean | number
+}
+
+const AudioRouteOptionsSchema = Type.Object(
+  {
+    record: Type.Optional(Type.Boolean()),
+    output: Type.Optional(Type.Boolean()),
+    paced: Type.Optional(
+      Type.Union(
+        [Type.Literal(true), Type.Literal(false), Type.Number({ minimum: 0, maximum: MAX_TIMER_MS })],
+        {
+          description: 'ms by which audio is sent ahead of its playout'
+        }
+      )
+    )
+  } satisfies Record<keyof AudioRouteOptions, TSchema>,
+  { additionalProperties: false }
+)
+
+/** Throws FST_JAMBONZ_OPTIONS for an unknown or wrong option of `audio()`. `path`: the path of the route. */
+export function checkAudioOptions(options: unknown, path: string): void {
+  checkOptions(AudioRouteOptionsSchema, options, `options of audio('${path}')`)
 }
 
 export interface AudioRoute {

@@ -1,0 +1,80 @@
+import t from 'tap'
+import { build } from '../helpers/build.js'
+
+/** A method without its types, for arguments that TypeScript would refuse. */
+type Adding = (...given: unknown[]) => unknown
+
+const METHODS = ['webhook', 'actionHook', 'statusHook', 'audio'] as const
+const handler = () => {}
+
+t.test('audio() refuses an unknown or wrong option, and says what to write', async (t) => {
+  const app = await build(t)
+  const rows: Array<[object, RegExp]> = [
+    [
+      { recording: false },
+      /options of audio\('\/a'\)\.recording: there is no such option: use one of record/
+    ],
+    [{ Record: false }, /did you mean "record"/],
+    [{ record: 'no' }, /\.record: true or false, not "no"/],
+    [{ record: null }, /\.record: true or false, not null/],
+    [{ record: 0 }, /\.record: true or false, not 0/],
+    [{ output: 'x' }, /\.output: true or false, not "x"/],
+    [{ paced: 'yes' }, /\.paced: one of true, false, a number from 0 to \d+, not "yes"/],
+    [{ paced: -5 }, /\.paced: .*, not -5/],
+    [{ paced: NaN }, /\.paced: .*, not NaN/],
+    [{ preHandler: handler }, /\.preHandler: there is no such option: use one of record, output, paced/]
+  ]
+  for (const [options, message] of rows) {
+    const add = app.jambonz.audio.bind(app.jambonz) as Adding
+    t.throws(() => add('/a', options, handler), { code: 'FST_JAMBONZ_OPTIONS', message })
+  }
+  app.jambonz.audio('/a', { record: false, output: false, paced: 400 }, handler)
+  app.jambonz.audio('/b', { paced: true }, handler)
+})
+
+t.test('each method that adds a route says which argument is missing or wrong', async (t) => {
+  const app = await build(t)
+  for (const method of METHODS) {
+    const add = app.jambonz[method].bind(app.jambonz) as Adding
+    const rows: Array<[unknown[], RegExp]> = [
+      [[], /the path is undefined, not a string/],
+      [[3, handler], /the path is a number, not a string/],
+      [[handler], /the path is a function, not a string/],
+      [[null, handler], /the path is null, not a string/],
+      [['/x', [{ verb: 'hangup' }]], /the handler is an array, not a function: pass a function that returns/],
+      [['/x', null], /the handler is null, not a function/],
+      [['/x', { schema: {} }], /the handler is an object, not a function/],
+      ...(method === 'statusHook'
+        ? ([
+            [['/x', {}, handler], /statusHook\('\/x'\) has no options: write statusHook\(path\)/],
+            [['/x', handler, {}], /has no options/]
+          ] as Array<[unknown[], RegExp]>)
+        : ([
+            [['/x'], /\('\/x'\) has no handler: write/],
+            [['/x', {}], /the handler is an object/],
+            [['/x', {}, undefined], /has no handler/],
+            [['/x', handler, {}], /the handler must be the last argument/],
+            [['/x', {}, handler, {}], /too many arguments/],
+            [['/x', null, handler], /the options are null/],
+            [['/x', [], handler], /the options are an array/],
+            [['/x', 'y', handler], /the options are a string/]
+          ] as Array<[unknown[], RegExp]>))
+    ]
+    for (const [given, message] of rows) {
+      const error = { code: 'FST_JAMBONZ_OPTIONS', message }
+      t.throws(() => add(...given), error, `${method} ${String(message)}`)
+    }
+    const told = new RegExp(`${method}\\(path`)
+    t.throws(() => add(), { message: told })
+  }
+  await app.ready()
+})
+
+t.test('options that are undefined stand for no options', async (t) => {
+  const app = await build(t)
+  for (const method of ['webhook', 'actionHook', 'audio'] as const) {
+    const add = app.jambonz[method].bind(app.jambonz) as Adding
+    add(`/of-${method}`, undefined, handler)
+  }
+  await app.ready()
+})
