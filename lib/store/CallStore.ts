@@ -120,7 +120,8 @@ export function mayStillListen({ endedAt, listens }: StoredCall): boolean {
   return endedAt === undefined && listens.some(({ state }) => state === 'expected')
 }
 
-/** Compares calls for a sort, the newest first. */
+/** Compares calls for a sort, the newest first. Calls of the same millisecond are sorted by callSid, the highest first. */
 export function newestFirst(a: StoredCall, b: StoredCall): number {
-  return a.createdAt < b.createdAt ? 1 : -1
+  if (a.createdAt !== b.createdAt) return a.createdAt < b.createdAt ? 1 : -1
+  return a.callSid < b.callSid ? 1 : -1
 }

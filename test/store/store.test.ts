@@ -1,6 +1,8 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { memoryStore } from '../../lib/index.js'
+import { newCall } from '../../lib/model/callWrite.js'
+import { newestFirst } from '../../lib/store/CallStore.js'
 import { redisStore } from '../../lib/store/redis.js'
 import { keepingLogger } from '../helpers/log.js'
 import { noRedis, startRedis, type RedisServer } from '../helpers/redis.js'
@@ -9,6 +11,15 @@ import { TextStore } from './TextStore.js'
 import { storeContract, type OpenOptions } from './contract.js'
 
 const { logger } = keepingLogger()
+
+t.test('calls of the same millisecond keep their places in a list, whichever was written last', async (t) => {
+  const calls = ['c', 'a', 'd', 'b'].map((callSid) => newCall(callSid, '2026-01-01T00:00:00.000Z'))
+  calls.push(newCall('newest', '2026-01-01T00:00:00.001Z'))
+  const sids = (sorted: typeof calls) => sorted.map(({ callSid }) => callSid)
+  const expected = ['newest', 'd', 'c', 'b', 'a']
+  t.strictSame(sids(calls.toSorted(newestFirst)), expected)
+  t.strictSame(sids(calls.toReversed().sort(newestFirst)), expected)
+})
 
 t.test('the memory store fulfils the contract of CallStore', async (t) => {
   storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
