@@ -73,7 +73,10 @@ export class PlayoutModel {
     return this.#sent / this.#perMs
   }
 
-  /** true if padding follows the audio of the application. */
+  /**
+   * true if padding follows the audio of the application. The model forgets the padding with the next audio, so
+   * `playedMs()` must be called before that audio, to keep what the caller has heard.
+   */
   get isPadded(): boolean {
     return this.#padMs > 0
   }

@@ -283,8 +283,7 @@ export class StreamingPlayback {
 
   // Sends a fence if audio waits for the end of a clear, and no waiting mark will report that end. Returns false.
   #raiseFence(): boolean {
-    const needed = !this.#queue.empty
-    if (!needed || !this.#marksWork || this.#marks.waiting > 0 || this.#marks.stale > 0) return false
+    if (this.#queue.empty || !this.#marksWork || this.#marks.waiting + this.#marks.stale > 0) return false
     const name = this.#clearing.raiseFence()
     if (name !== undefined) this.sender.command({ type: 'mark', data: { name } })
     return false
@@ -311,7 +310,6 @@ export class StreamingPlayback {
 
   #sendAudio(audio: Buffer, now: number): void {
     this.#speech.sent(audio.length)
-    // The model counts what was heard up to the padding, which it forgets with the next audio.
     if (this.#playout.isPadded) this.#playout.playedMs(now, this.#marks.limitMs)
     this.sender.send(this.#markSamples.without(audio))
     const released = this.#playout.audio(audio.length / SAMPLE_BYTES, now)
