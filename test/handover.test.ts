@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -480,6 +481,40 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
         )
         wholeInTwo(t, stays, story)
       }
+    }
+  )
+
+  t.test(
+    'the answer starts a background listen again also if a busy instance hands it over late',
+    { buffered: true },
+    async (t) => {
+      const { a, b, lead, call: dial } = await two(t, redis, beside({ verb: 'pause', length: 1 }))
+      const call = dial()
+      call.on('listen:open', ({ role }) => {
+        if (role === 'background') lead(b)
+      })
+      await until(() => open(call).length === 2, 'both sockets')
+      await heardOf(call, 200)
+      lead(a)
+      // The instance with the background socket takes 700 ms to write that the listen waits for its next socket.
+      const write = a.store.write.bind(a.store)
+      a.store.write = async (callSid, parts) => {
+        const isHandover = parts.some(({ patch }) => patch.listens?.some(({ instance }) => instance === null))
+        if (isHandover) await delay(700)
+        return await write(callSid, parts)
+      }
+      await b.app.jambonz.drain(5_000, { handover: true })
+      await until(() => call.listens.length === 4 && open(call).length === 2, 'the next sockets')
+      call.hangUp()
+      t.strictSame(
+        replies((await call).requests)[0]?.map(({ verb }) => verb),
+        ['config', 'listen', 'pause']
+      )
+      await until(() => a.ended.length === 2, 'both ends')
+      t.match(
+        a.ended.map(({ endReason }) => endReason),
+        ['closed', 'closed']
+      )
     }
   )
 

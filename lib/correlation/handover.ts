@@ -1,7 +1,7 @@
 import { hasCredentials, isSameCredentials, type Credentials } from '../model/credentials.js'
 import { isObject, type Data } from '../model/json.js'
 import { listenIn } from '../model/callWrite.js'
-import { isOffered, lengthLeft, stageOf, watchPart } from '../model/listenLife.js'
+import { isOffered, isOpen, lengthLeft, watchPart } from '../model/listenLife.js'
 import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, listenKeyOf } from '../verbs/index.js'
@@ -169,11 +169,13 @@ function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<s
  * could start the background listens.
  */
 export function goingOn(call: StoredCall, hookPaths: Pick<ReadonlySet<string>, 'has'>): string[] {
-  const open = call.listens.filter((listen) => ['claimed', 'streaming'].includes(stageOf(listen)))
-  const inFront = open.filter((listen) => canGoOn(call, listen, hookPaths))
-  if (inFront.length === 0) return []
-  const behind = open.filter((listen) => backgroundToGoOn(listen) !== undefined)
-  return [...behind, ...inFront].map(({ id }) => id)
+  const inFront = call.listens.filter((listen) => isOpen(listen) && canGoOn(call, listen, hookPaths))
+  return inFront.length === 0 ? [] : [...openBackgrounds(call), ...inFront].map(({ id }) => id)
+}
+
+/** Returns the background listens of the call that have a socket, and that other instances can continue. */
+export function openBackgrounds(call: StoredCall): StoredListen[] {
+  return call.listens.filter((listen) => isOpen(listen) && backgroundToGoOn(listen) !== undefined)
 }
 
 /** Returns true if jambonz calls an actionHook of this application when the listen ends. */

@@ -9,6 +9,7 @@ import {
   HOOK_WAIT,
   hookPart,
   isOffered,
+  isOpen,
   keyPart,
   reasonOfHook,
   type HookSays
@@ -16,10 +17,20 @@ import {
 import type { StoredCall, StoredListen } from '../model/schema.js'
 import { correlated, type Correlated, type Correlation, type Message } from './Correlation.js'
 import type { CallStore } from '../store/CallStore.js'
-import { endUnlessHeld, hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
+import {
+  endUnlessHeld,
+  hasOurHook,
+  nextOffer,
+  openBackgrounds,
+  verbsToGoOn,
+  waitingBackgrounds
+} from './handover.js'
 
-/** ms to wait for background sockets to close after the foreground socket has closed; jambonz takes 80 ms */
-const BACKGROUND_WAIT = 500
+/**
+ * ms to wait until the background listens of a call wait for their next sockets, too. Normally this takes 80 ms. It takes
+ * longer if the instance that holds a background socket is busy. Without the wait, its recording would stop.
+ */
+const BACKGROUND_WAIT = 2_000
 
 /** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
@@ -150,7 +161,8 @@ async function offerAgain(
   const { store, deps, issuer } = correlation
   const { listen } = settled
   if (!isOffered(listen) || report.digits !== undefined || isOver(settled.call, report)) return undefined
-  const call = await backgroundsSettled(store, settled.call)
+  // If the socket was refused, the background listens were not handed over with it.
+  const call = listen.refused === true ? settled.call : await backgroundsSettled(store, settled.call)
   const offer = nextOffer(listen)
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, { secret: deps.secret, issuer })
   if (offer === undefined || verbs === undefined || isOver(call, report)) return undefined
@@ -174,11 +186,8 @@ function isOver(call: StoredCall, report: HookReport): boolean {
 
 /** Resolves to the call once its background listens wait for their next sockets, or after BACKGROUND_WAIT. */
 async function backgroundsSettled(store: CallStore, call: StoredCall): Promise<StoredCall> {
-  const open = call.listens.filter(
-    ({ state, background }) => background !== undefined && state === 'streaming'
-  )
-  const settled = open.map(({ callSid, id }) =>
-    store.waitFor(callSid, id, (now) => now?.state !== 'streaming', BACKGROUND_WAIT)
+  const settled = openBackgrounds(call).map(({ callSid, id }) =>
+    store.waitFor(callSid, id, (now) => now === undefined || !isOpen(now), BACKGROUND_WAIT)
   )
   return (await Promise.all(settled)).length === 0 ? call : ((await store.get(call.callSid)) ?? call)
 }

@@ -62,9 +62,12 @@ export function stageOf(listen: StoredListen | undefined): Stage {
   return listen.segments === undefined ? 'expected' : 'open again'
 }
 
-/**
- * Returns true if the next actionHook is answered with the listen again, because its socket was handed over or refused.
- */
+/** Returns true if an instance has a socket of the listen, or opens one. */
+export function isOpen(listen: StoredListen): boolean {
+  return ['claimed', 'streaming'].includes(stageOf(listen))
+}
+
+/** Returns true if the next actionHook asks for the listen again, because its socket was handed over or refused. */
 export function isOffered(listen: StoredListen): boolean {
   const stage = stageOf(listen)
   return stage === 'open again' || (stage === 'expected' && listen.refused === true)
