@@ -1,3 +1,4 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyBaseLogger, FastifyInstance, FastifySchema } from 'fastify'
 import type { WebSocketServer } from 'ws'
 import { registerActionHook } from '../routes/actionHook.js'
@@ -20,6 +21,7 @@ import { checkAudioOptions, type AudioHandler, type AudioRouteOptions } from './
 import type { LiveListenServices } from './listening/LiveListen.js'
 import type { LiveListens } from './listening/LiveListens.js'
 import { joinPath } from './listening/ownUrls.js'
+import { checkOptions } from './model/checkOptions.js'
 import { ERR_OPTIONS } from './model/errors.js'
 import { HOOK_WAIT } from './model/listenLife.js'
 import type { Metrics } from './metrics/Metrics.js'
@@ -43,6 +45,11 @@ export interface Runtime extends Application, LiveListenServices {
 const HOOK_PATIENCE = 3_000
 /** ms to wait for the answer of a hook: the hook may wait for its listen, and then its handler gets 3 s */
 const ANSWER_PATIENCE = HOOK_WAIT + 3_000
+
+const DrainOptionsSchema = Type.Object(
+  { handover: Type.Optional(Type.Boolean()) },
+  { additionalProperties: false }
+)
 
 /** `fastify.jambonz` of one Fastify instance. Its routes have the prefix and the hooks of that instance. */
 export class Jambonz {
@@ -163,7 +170,14 @@ export class Jambonz {
    * 503. With `handover`, foreground listens, and the background listens of their calls, continue on another
    * instance, which takes their next sockets. This needs several instances with one store and one `secret`.
    */
-  async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
+  async drain(timeoutMs = 0, options: { handover?: boolean } = {}): Promise<void> {
+    if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs)) {
+      throw new ERR_OPTIONS(
+        `drain(): timeoutMs is ${kindOf(timeoutMs)}, not ms as a number: write drain(timeoutMs, { handover })`
+      )
+    }
+    checkOptions(DrainOptionsSchema, options, 'options of drain()')
+    const { handover = false } = options
     const { liveListens, openHooks, sockets } = this.#runtime
     // Without a handover, calls may reconnect while they are given time, since there may be no other instance.
     if (handover || timeoutMs <= 0) sockets.seal()
@@ -229,5 +243,6 @@ function checkHandler(method: Method, place: string, handler: unknown): void {
 function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (Array.isArray(value)) return 'an array'
+  if (Number.isNaN(value)) return 'NaN'
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

@@ -280,6 +280,12 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
 }
 
 function check(options: JambonzListenOptions): void {
+  const store: unknown = options.store
+  if (typeof store === 'function') {
+    throw new ERR_OPTIONS(
+      `store: is a function, not a store: call it, as in store: ${store.name || 'memoryStore'}()`
+    )
+  }
   checkOptions(OptionsSchema, options)
   checkStore(options.store)
   checkRegistry(options.registry)

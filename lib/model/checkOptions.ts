@@ -34,18 +34,27 @@ export function MillisecondsOrNever(description: string, minimum: number): TUnsa
 }
 
 /**
- * Throws FST_JAMBONZ_OPTIONS for options that do not match their schema. The error names the option, its value and the
- * allowed values. `prefix`: the name of the option that contains them, or empty.
+ * Throws for options that do not match their schema. The error names the option, its value and the allowed values.
+ * `prefix`: the name of the option that contains them, or empty. `Wrong`: the class of the error, by default
+ * FST_JAMBONZ_OPTIONS.
  */
-export function checkOptions(schema: TSchema, options: unknown, prefix = ''): void {
+export function checkOptions(
+  schema: TSchema,
+  options: unknown,
+  prefix = '',
+  Wrong: new (text: string) => Error = ERR_OPTIONS
+): void {
   const errors = [...Value.Errors(schema, options)]
   // An unknown name is reported first, since it may be the misspelled name of a missing option.
   const error = errors.find(({ type }) => type === ValueErrorType.ObjectAdditionalProperties) ?? errors[0]
   if (error === undefined) return
   const path = error.path.replaceAll('/', '.')
   const name = prefix === '' ? path.slice(1) || 'options' : prefix + path
-  throw new ERR_OPTIONS(`${name}: ${problemOf(name, error)}`)
+  throw new Wrong(`${name}: ${problemOf(name, error)}`)
 }
+
+/** A link in the markdown of a description. */
+const LINK = /\[([^\]]*)\]\([^)]*\)/g
 
 /** Returns what is wrong with an option and what is allowed, in words that follow its name. */
 function problemOf(name: string, { type, schema, value, message }: ValueError): string {
@@ -54,7 +63,7 @@ function problemOf(name: string, { type, schema, value, message }: ValueError): 
     return `there is no such option${didYouMean(word, Object.keys((schema.properties ?? {}) as object))}`
   }
   const { description } = schema
-  const hint = typeof description === 'string' ? ` (${description})` : ''
+  const hint = typeof description === 'string' ? ` (${description.replaceAll(LINK, '$1')})` : ''
   const expected = allowed(schema, value) ?? message
   if (type === ValueErrorType.ObjectRequiredProperty) return `is missing: it has to be ${expected}${hint}`
   // An option with a default is no secret, so its value is shown.
@@ -72,6 +81,7 @@ function allowed(schema: TSchema, value: unknown): string | undefined {
       : `a string${minLength === 1 ? ' that is not empty' : ''}`
   }
   if (type === 'number' || type === 'integer') return rangeOf(schema)
+  if (type === 'array' && Array.isArray(value) && value.length === 0) return 'an array that is not empty'
   return type === undefined ? undefined : KINDS[type]
 }
 
@@ -105,7 +115,11 @@ function rangeOf({ type, minimum, exclusiveMinimum, maximum }: TSchema): string 
 function alternatives(schemas: readonly TSchema[], value: unknown): string | undefined {
   const kinds = schemas.map((schema) => {
     const { const: literal, type } = schema
-    if (literal !== undefined) return typeof value === 'string' ? String(literal) : JSON.stringify(literal)
+    if (literal !== undefined) {
+      return typeof literal === 'string' && typeof value !== 'string'
+        ? JSON.stringify(literal)
+        : String(literal)
+    }
     return allowed(schema, value) ?? `a ${String(type)}`
   })
   return kinds.length > 1 ? `one of ${kinds.join(', ')}` : kinds[0]
@@ -115,11 +129,13 @@ function alternatives(schemas: readonly TSchema[], value: unknown): string | und
 function shown(name: string, value: unknown): string {
   if (name.startsWith('api') || name.split('.').some(isCredentialName)) return kindOfSecret(value)
   if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'function') return 'a function'
   return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value))
 }
 
 function kindOfSecret(value: unknown): string {
   if (value === '') return 'an empty string'
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : `an array of ${value.length}`
   return typeof value === 'string' ? `a string of ${value.length}` : 'what was given'
 }
 
@@ -134,7 +150,7 @@ export function didYouMean(word: string, known: readonly string[]): string {
     .sort((a, b) => a.distance - b.distance)[0]
   if (near !== undefined) return `: did you mean "${near.name}"?`
   if (known.length > MAX_LISTED) return ''
-  return `: use one of ${known.join(', ')}`
+  return known.length === 1 ? `: use ${known.join()}` : `: use one of ${known.join(', ')}`
 }
 
 /** Returns the name without case, `_` and `-`: `max_length`, `MaxLength` and `maxLength` are equal. */

@@ -1,5 +1,7 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { CLOSE, closeSocket } from '../audio/socket/SocketEnd.js'
+import { checkOptions } from '../model/checkOptions.js'
 import { ERR_MONITOR } from '../model/errors.js'
 import { Audience } from './Audience.js'
 import { Feed } from './Feed.js'
@@ -12,6 +14,17 @@ export type {
   StreamLevels,
   WatchMessage
 } from './messages.js'
+
+/** The options that Fastify itself takes in `register()`. The monitor has no options of its own. */
+const MonitorOptionsSchema = Type.Object(
+  {
+    prefix: Type.Optional(Type.String()),
+    logLevel: Type.Optional(Type.String()),
+    logSerializers: Type.Optional(Type.Unknown())
+  },
+  { additionalProperties: false }
+)
+
 /**
  * Two websockets for supervisors. `GET <prefix>/live` sends the calls of all instances and the levels of this
  * instance's streams, as `MonitorMessage`s. `GET <prefix>/live/<id of a listen>` sends the audio of a stream
@@ -19,9 +32,10 @@ export type {
  * audio that waits too long for a slow line is dropped. Private audio is not sent.
  *
  * The monitor does not check who opens its websockets, so register it in a scope whose hooks do. Throws
- * FST_JAMBONZ_MONITOR if the plugin is not registered.
+ * FST_JAMBONZ_MONITOR if the plugin is not registered, and FST_JAMBONZ_OPTIONS for an unknown option.
  */
-export const liveMonitor: FastifyPluginAsync = async (fastify) => {
+export const liveMonitor: FastifyPluginAsync = async (fastify, options) => {
+  checkOptions(MonitorOptionsSchema, options, 'options of liveMonitor')
   if (!fastify.hasDecorator('jambonz')) throw new ERR_MONITOR()
   const feed = new Feed(fastify.jambonz, fastify.log)
   const audiences = new Map<string, Audience>()

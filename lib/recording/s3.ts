@@ -7,7 +7,8 @@ import {
   type UploadPartCommand
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
-import { MIB } from '../model/checkOptions.js'
+import { Type, type TSchema } from '@sinclair/typebox'
+import { checkOptions, MAX_TIMER_MS, MIB } from '../model/checkOptions.js'
 import type { Sink, SinkContext } from './options.js'
 import type { RecordedStream } from './types.js'
 
@@ -35,6 +36,21 @@ export interface S3SinkOptions {
   params?: Partial<PutObjectCommandInput>
 }
 
+const S3SinkOptionsSchema = Type.Object(
+  {
+    client: Type.Object({}, { additionalProperties: true, description: 'an S3Client of @aws-sdk/client-s3' }),
+    bucket: Type.String({ minLength: 1 }),
+    key: Type.Optional(Type.Function([], Type.Unknown())),
+    prefix: Type.Optional(Type.String()),
+    partSize: Type.Optional(
+      Type.Integer({ minimum: MIN_PART, description: `S3 takes no parts of less than ${MIN_PART} bytes` })
+    ),
+    requestTimeout: Type.Optional(Type.Number({ minimum: 50, maximum: MAX_TIMER_MS, description: 'ms' })),
+    params: Type.Optional(Type.Object({}, { additionalProperties: true }))
+  } satisfies Record<keyof S3SinkOptions, TSchema>,
+  { additionalProperties: false }
+)
+
 /** An aborted upload whose parts S3 still stores. */
 interface Leftover {
   Bucket: string | undefined
@@ -46,13 +62,11 @@ interface Leftover {
  * Returns a value for the option `recording.sink` that sends recordings to S3, or to a server with the same protocol.
  * It makes a multipart upload (`@aws-sdk/lib-storage`), one part at a time. A failed upload is aborted, so that S3
  * stores no parts. If S3 can't be reached then, the upload is aborted before the next attempt or the next recording.
- * Needs the optional peer dependencies `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
+ * Throws FST_JAMBONZ_OPTIONS for a wrong or unknown option. Needs the optional peer dependencies `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
  */
 export function s3Sink(options: S3SinkOptions): Sink {
+  checkOptions(S3SinkOptionsSchema, options, 'options of s3Sink()')
   const { client, bucket, prefix = '', partSize = MIN_PART, requestTimeout = 60_000, params } = options
-  if (partSize < MIN_PART) {
-    throw new TypeError(`s3Sink: partSize is ${partSize}, S3 takes no parts of less than ${MIN_PART} bytes`)
-  }
   const leftovers = new Set<Leftover>()
   return async (stream, context) => {
     const key = prefix + (options.key?.(stream, context) ?? context.name)

@@ -1,5 +1,6 @@
+import { Type } from '@sinclair/typebox'
 import { applyWrite, newCall, type CallWrite, type KeptCall } from '../model/callWrite.js'
-import { ERR_OPTIONS } from '../model/errors.js'
+import { checkOptions } from '../model/checkOptions.js'
 import type { StoredCall } from '../model/schema.js'
 import {
   type CallStore,
@@ -21,6 +22,11 @@ export interface MemoryStoreOptions {
   maxCalls?: number
 }
 
+const MemoryStoreOptionsSchema = Type.Object(
+  { maxCalls: Type.Optional(Type.Union([Type.Integer({ minimum: 1 }), Type.Literal(Infinity)])) },
+  { additionalProperties: false }
+)
+
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
 /**
@@ -33,13 +39,11 @@ const WARN_EVERY = 60_000
 
 /**
  * Returns a store in the memory of this process. The number of calls and their age are limited. Throws
- * FST_JAMBONZ_OPTIONS for a wrong `maxCalls`.
+ * FST_JAMBONZ_OPTIONS for a wrong or unknown option.
  */
-export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
-  if (typeof maxCalls !== 'number' || !(maxCalls >= 1)) {
-    throw new ERR_OPTIONS(`memoryStore: maxCalls must be a number of 1 or more, not ${String(maxCalls)}`)
-  }
-  return new MemoryStore(maxCalls)
+export function memoryStore(options: MemoryStoreOptions = {}): CallStore {
+  checkOptions(MemoryStoreOptionsSchema, options, 'options of memoryStore()')
+  return new MemoryStore(options.maxCalls ?? DEFAULT_MAX_CALLS)
 }
 
 interface Entry {

@@ -1,6 +1,7 @@
+import { Type, type TSchema } from '@sinclair/typebox'
 import type { CallStore } from './CallStore.js'
 import { ERR_REDIS_STORE } from '../model/errors.js'
-import { MAX_TIMER_MS } from '../model/checkOptions.js'
+import { checkOptions, MAX_TIMER_MS } from '../model/checkOptions.js'
 import type { RedisClient } from './redis/Link.js'
 import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
 
@@ -26,6 +27,16 @@ const DEFAULTS: RedisStoreSettings = {
 }
 /** The smallest valid values of the options. */
 const LEAST = { timeout: 10, heartbeat: 100, maxLocalCalls: 1 } as const
+/** The names and types of the options. `redisStore()` checks the ranges of the numbers. */
+const RedisStoreOptionsSchema = Type.Object(
+  {
+    prefix: Type.Optional(Type.String()),
+    timeout: Type.Optional(Type.Number()),
+    heartbeat: Type.Optional(Type.Number()),
+    maxLocalCalls: Type.Optional(Type.Integer())
+  } satisfies Record<keyof RedisStoreOptions, TSchema>,
+  { additionalProperties: false }
+)
 
 /**
  * Returns a store in a Redis or Valkey that several instances share. `client`: `Redis` or `Cluster` of
@@ -36,16 +47,17 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
   if (typeof client?.duplicate !== 'function') {
     throw new ERR_REDIS_STORE('the client is not one of ioredis: pass `new Redis(url)` or `fastify.redis`')
   }
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined))
   const settings = { ...DEFAULTS, ...given }
   for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
     const [least, value]: [number, unknown] = [LEAST[name], settings[name]]
     if (typeof value !== 'number' || !(value >= least && value <= MAX_TIMER_MS)) {
       throw new ERR_REDIS_STORE(
-        `${name} must be a number from ${least} to ${MAX_TIMER_MS}, not ${String(value)}`
+        `${name} must be a number from ${least} to ${MAX_TIMER_MS}, not ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`
       )
     }
   }
+  checkOptions(RedisStoreOptionsSchema, options, '', ERR_REDIS_STORE)
   return new RedisStore(client, settings)
 }
 

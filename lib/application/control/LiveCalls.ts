@@ -1,7 +1,9 @@
 import type { EventEmitter } from 'node:events'
+import { Type } from '@sinclair/typebox'
 import type { CallEventMap } from '../../correlation/CallEvents.js'
 import type { Correlation } from '../../correlation/Correlation.js'
-import { ERR_API_MISSING, ERR_NOT_REACHED, ERR_VERB_INVALID } from '../../model/errors.js'
+import { checkOptions } from '../../model/checkOptions.js'
+import { ERR_API_MISSING, ERR_NOT_REACHED, ERR_OPTIONS, ERR_VERB_INVALID } from '../../model/errors.js'
 import { jsonCopy } from '../../model/json.js'
 import type { Call } from '../../model/schema.js'
 import type { StoreHealth } from '../../store/CallStore.js'
@@ -19,11 +21,20 @@ export interface CallControl {
   readonly keepVerbs: (callSid: string, verbs: HandlerResult) => Promise<string>
 }
 
+const RedirectOptionsSchema = Type.Object(
+  { queue: Type.Optional(Type.Boolean()) },
+  { additionalProperties: false }
+)
+const CommandOptionsSchema = Type.Object(
+  { toolCallId: Type.Optional(Type.String()) },
+  { additionalProperties: false }
+)
+
 /**
  * `fastify.jambonz.calls`: the calls of the shared store, and commands for live calls, from any instance. A
  * command resolves once it is sent, since jambonz confirms no command. It rejects with
  * FST_JAMBONZ_NOT_REACHED, within 2 s, if no instance holds the call's application websocket and the option
- * `api` does not reach the call either.
+ * `api` does not reach the call either. It rejects with FST_JAMBONZ_OPTIONS for wrong arguments.
  */
 export class LiveCalls {
   readonly #correlation: Correlation
@@ -76,11 +87,9 @@ export class LiveCalls {
    * the present verb ends and the remaining verbs are dropped: a call over a websocket then waits for new verbs,
    * a call over HTTP ends.
    */
-  async redirect(
-    callSid: string,
-    verbs: HandlerResult,
-    { queue = false }: { queue?: boolean } = {}
-  ): Promise<void> {
+  async redirect(callSid: string, verbs: HandlerResult, options: { queue?: boolean } = {}): Promise<void> {
+    checkOptions(RedirectOptionsSchema, options, 'options of calls.redirect()')
+    const { queue = false } = options
     const sent = asJson(verbs)
     if (await this.#order({ callSid, verbs: sent, queue })) return
     if (queue) throw new ERR_NOT_REACHED(callSid, 'verbs are queued only over its application websocket')
@@ -99,6 +108,9 @@ export class LiveCalls {
    * verb.
    */
   async say(callSid: string, text: string): Promise<void> {
+    if (typeof text !== 'string') {
+      throw new ERR_OPTIONS(`calls.say(): the text is no string but ${typeof text}`)
+    }
     const say = { verb: 'say' as const, text }
     const call = await this.get(callSid)
     if (call?.listens.some(({ state, nested }) => state === 'streaming' && nested !== 'config')) {
@@ -109,6 +121,9 @@ export class LiveCalls {
 
   /** Mutes the caller in a dial or a conference. In other verbs, jambonz can't mute the caller. */
   async mute(callSid: string, muted: boolean): Promise<void> {
+    if (typeof muted !== 'boolean') {
+      throw new ERR_OPTIONS(`calls.mute(): muted must be true or false, not ${typeof muted}`)
+    }
     const status = muted ? 'mute' : 'unmute'
     await this.#command(callSid, { command: 'mute:status', data: status }, { mute_status: status })
   }
@@ -118,8 +133,10 @@ export class LiveCalls {
     callSid: string,
     command: string,
     data?: unknown,
-    { toolCallId }: { toolCallId?: string } = {}
+    options: { toolCallId?: string } = {}
   ): Promise<void> {
+    checkOptions(CommandOptionsSchema, options, 'options of calls.command()')
+    const { toolCallId } = options
     const sent: SocketCommand = { command, data, ...(toolCallId !== undefined && { toolCallId }) }
     if (!(await this.#order({ callSid, command: sent }))) {
       throw new ERR_NOT_REACHED(callSid, 'no instance holds its application websocket')
