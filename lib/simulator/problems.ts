@@ -183,6 +183,12 @@ const KINDS = {
     change: 'use config.listen, which jambonz 0.9 and 11 both know'
   },
   // problems of answers to webhooks and hooks
+  requestFailed: {
+    severity: 'error',
+    then: 'jambonz tries again only if the url asks for it, as with #rc=3. Without an answer to the first webhook it refuses the call; without an answer to a hook it runs the next verb',
+    change:
+      'start the application, check the host and port of the url, and answer within the timeout of the request'
+  },
   requestRefused: {
     severity: 'error',
     then: 'jambonz accepts only the statuses 200, 202 and 204, and follows no redirect',

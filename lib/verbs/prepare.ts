@@ -9,7 +9,7 @@ import {
 } from './listenSchema.js'
 import { isObject, jsonCopy, type Data } from '../model/json.js'
 import type { JambonzVerbs } from './jambonzVerbs.js'
-import { checkConfigListen, checkListenOptions, checkVerb, shown } from './validate.js'
+import { checkConfigListen, checkListenOptions, checkVerb, isVerbName, shown } from './validate.js'
 import { newCall } from '../model/callWrite.js'
 
 /** The properties of each verb, by its name: `VerbProperties['say']`. */
@@ -283,10 +283,19 @@ function readVerb(value: unknown, at: string): NamedVerb {
     )
   }
   const inner = data[name]
+  if (!isVerbName(name) && !isObject(inner)) {
+    throw new ERR_VERB_INVALID(`${at} is ${shown('', value)}: ${adviceFor(name, inner)}`)
+  }
   if (!isObject(inner)) {
     throw new ERR_VERB_INVALID(
       `${at} ${name} is ${shown(name, inner)}: must be an object with the properties of ${name}`
     )
   }
   return { name, data: inner, at }
+}
+
+/** Returns what to do about an object whose only property is not a verb. */
+function adviceFor(name: string, inner: unknown): string {
+  if (Array.isArray(inner)) return `return the array of verbs itself, not an object with the property ${name}`
+  return `it has no verb: name the verb, as { verb: 'say', … } or { say: {…} }`
 }

@@ -18,6 +18,11 @@ export function checkVerb(name: string, data: unknown, at: string): void {
   check(validate, data, at)
 }
 
+/** Returns true for the name of a verb that jambonz knows. */
+export function isVerbName(name: string): boolean {
+  return name === 'listen' || name === 'stream' || Object.hasOwn(compiled.verbs, name)
+}
+
 /** Checks the options that a handler gives for a listen or stream verb. */
 export function checkListenOptions(data: unknown, at: string): void {
   check(compiled.listen, data, at)
@@ -106,7 +111,11 @@ function expectation(error: ErrorObject, rules: readonly ErrorObject[]): string 
     return `use ${values.length > 1 ? 'one of ' : ''}${values.map((value) => JSON.stringify(value)).join(', ')}`
   }
   const types = new Set(rules.filter(({ keyword }) => keyword === 'type').map(({ params }) => params.type))
-  if (types.size > 0) return `must be ${[...types].join(' or ')}`
+  if (types.size > 0) {
+    const isNumeric = types.has('number') || types.has('integer')
+    const hint = error.data === null && isNumeric ? ' (JSON writes NaN and Infinity as null)' : ''
+    return `must be ${[...types].join(' or ')}${hint}`
+  }
   const { description } = error.parentSchema as { description?: string }
   return `${error.message}${description === undefined ? '' : ` (${description})`}`
 }

@@ -326,6 +326,23 @@ t.test(
     t.match(typeless.problems, [
       { code: 'answerIgnored', what: /content type is not application/, change: /content type/ }
     ])
+    const created = await refusing({
+      '/in': [{ verb: 'gather', timeout: 1, actionHook: '/created' }],
+      '/created': { status: 201, contentType: 'application/json', body: '[{"verb":"hangup"}]' }
+    })
+    t.match(created.problems, [
+      { code: 'requestRefused', what: /was answered with 201/, then: /only the statuses 200, 202 and 204/ }
+    ])
+    const nobody = await refusing({
+      '/in': [{ verb: 'gather', timeout: 1, actionHook: 'http://127.0.0.1:1/nobody' }]
+    })
+    t.match(nobody.problems, [
+      {
+        code: 'requestFailed',
+        what: /ECONNREFUSED/,
+        change: /start the application, check the host and port/
+      }
+    ])
   }
 )
 

@@ -78,6 +78,24 @@ t.test('a handler may return several kinds of values', async (t) => {
     t.throws(refused([{}]), { message: /\[0\] is \{\}: name the verb/ })
     t.throws(refused([{ verb: 5 }]), { message: /\[0\]\.verb is 5: must be the name of a verb/ })
     t.throws(refused([{ say: { text: 'a' }, hangup: {} }]), { message: /name the verb, as/ })
+    t.throws(refused([{ text: 'x' }]), {
+      message: /\[0\] is \{"text":"x"\}: it has no verb: name the verb, as/
+    })
+    t.throws(refused({ loop: 2 }), { message: /\[0\] is \{"loop":2\}: it has no verb/ })
+    for (const name of ['verbs', 'application']) {
+      t.throws(refused({ [name]: [{ verb: 'hangup' }] }), {
+        message: new RegExp(`: return the array of verbs itself, not an object with the property ${name}`)
+      })
+    }
+    t.throws(refused([{ say: 'Hello' }]), {
+      message: /say is "Hello": must be an object with the properties/
+    })
+    t.throws(refused([{ listen: '/audio' }]), { message: /listen is "\/audio": must be an object/ })
+    for (const endless of [Infinity, NaN]) {
+      t.throws(refused([{ verb: 'listen', maxLength: endless }]), {
+        message: /maxLength is null: must be .*\(JSON writes NaN and Infinity as null\)/
+      })
+    }
     t.throws(refused([{ say: 'Hello' }]), { message: /\[0\] say is "Hello": must be an object/ })
     t.throws(refused([{ verb: 'tag', data: { big: 1n } }]), { message: /can't be JSON: .*BigInt/ })
     const circular: Record<string, unknown> = { verb: 'tag' }

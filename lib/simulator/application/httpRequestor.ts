@@ -29,7 +29,8 @@ export interface HttpRequestorOptions {
   record: (request: RequestRecord) => void
 }
 
-const OK = [200, 202, 204]
+/** The statuses of answers that jambonz reads (feature-server lib/utils/http-requestor.js). */
+export const OK: readonly number[] = [200, 202, 204]
 /** The most characters of an answer without verbs that the story keeps. */
 const MAX_BODY = 2_000
 const RESET_ON_REUSE = 'ECONNRESET'

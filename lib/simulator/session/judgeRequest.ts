@@ -1,5 +1,6 @@
 import { quote, type Report } from '../problems.js'
 import type { RequestRecord } from '../types.js'
+import { OK } from '../application/httpRequestor.js'
 
 /** Reports a request that the application refused, or an answer that jambonz ignores. */
 export function judgeRequest(request: RequestRecord, report: Report): void {
@@ -7,9 +8,12 @@ export function judgeRequest(request: RequestRecord, report: Report): void {
   if (transport === 'websocket') return
   const what = `${kind} ${method} ${new URL(url).pathname}`
   const said = body === undefined || body === '' ? '' : `: ${quote(body)}`
-  if (error !== undefined) return report('requestRefused', `${what} failed: ${error}${said}`, url)
+  if (error !== undefined) {
+    const code = status === undefined ? 'requestFailed' : 'requestRefused'
+    return report(code, `${what} failed: ${error}${said}`, url)
+  }
   if (status === undefined) return
-  if (status >= 300) return report('requestRefused', `${what} was answered with ${status}${said}`, url)
+  if (!OK.includes(status)) return report('requestRefused', `${what} was answered with ${status}${said}`, url)
   if (kind === 'status' || said === '' || Array.isArray(reply)) return
   const kindOf = isArray(body)
     ? 'verbs whose content type is not application/json'
