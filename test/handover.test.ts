@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
+import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { RoundRobin } from '../example-app/cluster/RoundRobin.js'
@@ -39,6 +39,8 @@ interface Instance {
   hooks: Listen[]
   ended: Listen[]
   recordings: unknown[]
+  /** Runs before each request and each socket of this instance. */
+  before?: (request: FastifyRequest) => Promise<void>
 }
 
 /**
@@ -56,6 +58,7 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
       recording: sink ? { directory: folder(), sink } : { directory: shared }
     })
     const seen: Omit<Instance, 'app' | 'port' | 'store'> = { hooks: [], ended: [], recordings: [] }
+    app.addHook('onRequest', async (request) => await started.before?.(request))
     app.jambonz.calls.events.on('listenEnded', (listen) => {
       seen.ended.push(listen)
     })
@@ -71,7 +74,9 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
       stream.write(bytesOf(new Int16Array(4_800).fill(2_000)))
     })
     app.jambonz.statusHook('/status')
-    return { app, store, port: Number(new URL(await listening(app)).port), ...seen }
+    const started: Instance = { app, store, port: 0, ...seen }
+    started.port = Number(new URL(await listening(app)).port)
+    return started
   }
   const [a, b] = [await instance(), await instance()]
   const balancer = new RoundRobin()
@@ -111,6 +116,14 @@ const beside = (...between: Verb[]): Verb[] => [
   { verb: 'listen', actionHook: '/done', finishOnKey: '#' },
   { verb: 'pause', length: 5 }
 ]
+
+/** Sends the request for a socket to another instance, which must refuse it, and refuses it with the same status. */
+async function refusedBy({ port }: Instance, { url, headers }: FastifyRequest): Promise<never> {
+  const asked = httpRequest({ port, host: '127.0.0.1', path: url, headers, agent: false }).end()
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+  answer.resume()
+  throw Object.assign(new Error('refused by the other instance'), { statusCode: answer.statusCode })
+}
 
 /** Returns a list to which each wait of the instance is added whose listen did not reach the awaited state. */
 function waitsInVain({ store }: Instance): number[] {
@@ -697,6 +710,60 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
       t.match(b.hooks, [{ endReason: 'closed', offers: 1, refused: false, segments: undefined }])
     }
   )
+
+  for (const role of ['background', 'listen'] as const) {
+    t.test(
+      `if a draining instance refuses only the ${role} socket of a call, both listens continue`,
+      { buffered: true },
+      async (t) => {
+        const { a, b, lead, call: dial } = await two(t, redis, beside())
+        const call = dial()
+        await until(() => open(call).length === 2, 'both sockets')
+        await heardOf(call, 200)
+        const { metadata } = call.listens.find((listen) => listen.role === role) ?? {}
+        const { jambonzListenId } = metadata as { jambonzListenId: string }
+        let refused = 0
+        let hooks = 0
+        // The load balancer sends the next socket of one listen to the draining instance, twice. The next socket of the
+        // background listen comes only after the hook that this causes.
+        b.before = async (request) => {
+          if (request.url.startsWith('/done')) hooks++
+          if (request.url.includes(`/${jambonzListenId}.`)) {
+            if (refused++ < 2) await refusedBy(a, request)
+          } else if (role === 'listen' && request.url.startsWith('/audio')) {
+            await until(() => hooks > 1, 'the hook of the refused listen')
+          }
+        }
+        lead(b)
+        await a.app.jambonz.drain(5_000, { handover: true })
+        await until(() => refused > 2 && open(call).length === 2, 'the next sockets of both listens')
+        await heardOf(call, 300)
+        call.press('#')
+        await call.waitFor('verb', ({ verb }) => verb === 'pause')
+        call.hangUp()
+        const { listens, requests } = await call
+        t.equal(
+          replies(requests).filter(([first]) => first?.verb === 'config').length,
+          role === 'background' ? 3 : 1,
+          'the background listen is asked for again only if its socket was refused'
+        )
+        t.match(
+          listens.flatMap(({ refused }) => refused?.status ?? []),
+          [503, 503],
+          'no other socket was refused'
+        )
+        await until(() => b.ended.length === 2, 'both ends')
+        t.match(b.hooks, [{ state: 'ended', endReason: 'finishOnKey' }], 'the handler ran once, at the end')
+        t.strictSame(
+          b.ended.map(({ nested, endReason }) => [nested, endReason]).sort(),
+          [
+            [undefined, 'finishOnKey'],
+            ['config', 'closed']
+          ].sort()
+        )
+      }
+    )
+  }
 
   t.test(
     'if every instance refuses the socket of a listen, the listen ends and its handler is called',

@@ -118,15 +118,14 @@ export function verbsToGoOn(
   )
 }
 
-/** Returns the background listens of the call that wait for their next socket. */
+/** Returns the background listens of the call that wait for their next socket, and are to be asked for again. */
 export function waitingBackgrounds(call: StoredCall): StoredListen[] {
-  return call.listens.filter((listen) => isOffered(listen) && backgroundToGoOn(listen) !== undefined)
+  return call.listens.filter(
+    (listen) => isOffered(listen) && backgroundToGoOn(listen) !== undefined && nextOffer(listen) !== undefined
+  )
 }
 
-/**
- * Returns the `config` that starts the background listen again, for the remaining time. Returns undefined if the listen
- * can't be started again.
- */
+/** Returns the `config` that starts a background listen again, for the remaining time; undefined if nothing can. */
 function backgroundToGoOn(listen: StoredListen): Data | undefined {
   const left = lengthLeft(listen)
   if (listen.background === undefined || (left !== undefined && left <= 0)) return undefined

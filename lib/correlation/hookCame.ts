@@ -31,6 +31,8 @@ import {
  * longer if the instance that holds a background socket is busy. Without the wait, its recording would stop.
  */
 const BACKGROUND_WAIT = 2_000
+/** ms to wait for the other sockets of an answer one of whose sockets was refused; normally they come within 100 ms */
+const SOCKETS_WAIT = 2_000
 
 /** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
@@ -72,7 +74,12 @@ async function hookOfListen(
   listenId: string,
   report: HookReport
 ): Promise<HookOutcome> {
-  const written = await writeHook(correlation, listenId, report)
+  const written = await failedTogether(
+    correlation,
+    listenId,
+    report,
+    await writeHook(correlation, listenId, report)
+  )
   const settled = await settledListen(correlation, listenId, report, written)
   if (settled === undefined) return written.call === undefined ? {} : { call: written.call }
   const goesOn = await offerAgain(correlation, settled, report)
@@ -110,6 +117,40 @@ async function writeHook(
   const write = await correlation.store.write(callSid, parts)
   const hasListen = write.applied.at(-1) === true
   return { call: hasListen ? write.call : call, hasListen, storeIsUp: write.kept }
+}
+
+/**
+ * Hands over the listen of a hook without a duration, if its socket is open, and jambonz was asked for the listen again.
+ * jambonz 0.9 sends such a hook if it could not open the socket of another listen of the call: it then ends all listens
+ * of the call, but leaves their sockets open. Before, waits for the sockets that are on their way, so that jambonz is
+ * not asked for them twice. Resolves to `written` with the call as it is after that.
+ */
+async function failedTogether(
+  { store, deps }: Correlation,
+  listenId: string,
+  report: HookReport,
+  written: WrittenHook
+): Promise<WrittenHook> {
+  const { call: before, hasListen } = written
+  const mayHaveFailed = report.call !== undefined && report.duration === undefined
+  if (before === undefined || !hasListen || !mayHaveFailed || isOver(before, report)) return written
+  const came = before.listens
+    .filter(isOnItsWay)
+    .map(({ callSid, id }) =>
+      store.waitFor(callSid, id, (now) => now === undefined || !isOnItsWay(now), SOCKETS_WAIT)
+    )
+  const call = (await Promise.all(came)).length === 0 ? before : ((await store.get(before.callSid)) ?? before)
+  const listen = listenIn(call, listenId)
+  if (listen?.state === 'streaming' && (listen.offers ?? 0) > 0) {
+    deps.handOver([listenId])
+    store.tell({ handsOver: [listenId] } satisfies Message)
+  }
+  return { ...written, call }
+}
+
+/** Returns true if jambonz was asked for the listen again, and the socket has neither streamed nor been refused. */
+function isOnItsWay(listen: StoredListen): boolean {
+  return listen.state === 'expected' && listen.refused === false
 }
 
 /** Resolves to the listen once its audio is complete; to undefined if the listen is unknown. */
@@ -166,14 +207,15 @@ async function offerAgain(
   const offer = nextOffer(listen)
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, { secret: deps.secret, issuer })
   if (offer === undefined || verbs === undefined || isOver(call, report)) return undefined
-  const { offers, delayMs } = offer
+  const { offers } = offer
+  const backgrounds = waitingBackgrounds(call)
   const written = await store.write(listen.callSid, [
     hookPart(listen.id, { duration: report.duration }, { offers, refused: false }),
-    ...waitingBackgrounds(call).map(({ id, offers = 0 }) => ({
+    ...backgrounds.map(({ id, offers = 0 }) => ({
       patch: { listens: [{ id, offers: offers + 1, refused: false }] }
     }))
   ])
-  await delay(delayMs)
+  await delay(Math.max(...[listen, ...backgrounds].map((each) => nextOffer(each)?.delayMs ?? 0)))
   // If the caller has hung up, neither a socket nor a hook comes, and without a statusHook nothing else
   // reports the hang-up. Therefore the listen is ended if no socket comes.
   endUnlessHeld(correlation, correlated(written.call, listen.id).listen)

@@ -123,7 +123,8 @@ export function releasePart(id: string, instance: string): WritePart {
 export function refusePart(id: string): WritePart {
   return {
     guards: [isKnown(id), { listen: id, field: 'state', is: 'expected' }],
-    patch: { listens: [{ id, refused: true }] }
+    patch: { listens: [{ id, refused: true }] },
+    wakes: [id]
   }
 }
 
@@ -139,7 +140,9 @@ export function streamingPart(id: string, instance: string, fields: Fields): Wri
 export function handOverPart(id: string, fields: Fields): WritePart {
   return {
     guards: [isKnown(id), { listen: id, field: 'state', not: 'ended' }],
-    patch: { listens: [{ ...fields, id, connected: true, state: 'expected', instance: null }] },
+    patch: {
+      listens: [{ ...fields, id, connected: true, state: 'expected', instance: null, refused: null }]
+    },
     wakes: [id]
   }
 }
@@ -168,10 +171,7 @@ export function foundPart(id: string, instance: string, fields: Fields): WritePa
   }
 }
 
-/**
- * Returns the write that ends a listen whose first or next socket will not come, if no socket has come since it was
- * read.
- */
+/** Returns the write that ends a listen whose socket will not come, if none has come since the listen was read. */
 export function neverCamePart({ id, instance, segments }: StoredListen): WritePart {
   return {
     guards: [
