@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { bindLog, payloadReader } from '../lib/application/request.js'
 import { callSidOf, type Hmac, isHookKey } from '../lib/model/tokens.js'
-import { ERR_HOOK_KEY, ERR_HOOK_LISTEN, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
+import { ERR_HOOK_KEY, ERR_HOOK_LISTEN, ERR_OPTIONS, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
 import { hookCame } from '../lib/correlation/hookCame.js'
 import type { Runtime } from '../lib/Jambonz.js'
+import { checkRouteOptions } from './webhook.js'
 import { callFields, ListenHookSchema, type ListenHook } from '../lib/model/payloads.js'
 import {
   routeSchema,
@@ -31,6 +32,10 @@ export function registerActionHook<Schema extends FastifySchema>(
   options: HookRouteOptions<Schema>,
   handler: ActionHookHandler<Schema>
 ): void {
+  if ('env' in options) {
+    throw new ERR_OPTIONS(`options of actionHook('${path}').env: only webhook() has this option`)
+  }
+  checkRouteOptions(options, `options of actionHook('${path}')`)
   const routeOptions = options as HookRouteOptions & Partial<RouteOptions>
   const payloadOf = payloadReader(ListenHookSchema, options.schema)
   jambonzScope(instance, runtime, 'actionHook', (scope) => {

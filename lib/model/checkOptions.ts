@@ -143,14 +143,19 @@ const MAX_LISTED = 40
 
 /** Returns `: did you mean "maxLength"?`, or the list of known names if none is similar. */
 export function didYouMean(word: string, known: readonly string[]): string {
-  const plain = simplify(word)
-  const near = known
-    .map((name) => ({ name, distance: editDistance(plain, simplify(name)) }))
-    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 4)))
-    .sort((a, b) => a.distance - b.distance)[0]
-  if (near !== undefined) return `: did you mean "${near.name}"?`
+  const near = similarName(word, known)
+  if (near !== undefined) return `: did you mean "${near}"?`
   if (known.length > MAX_LISTED) return ''
   return known.length === 1 ? `: use ${known.join()}` : `: use one of ${known.join(', ')}`
+}
+
+/** Returns the known name that is most similar to the word; undefined if none is similar. */
+export function similarName(word: string, known: readonly string[]): string | undefined {
+  const plain = simplify(word)
+  return known
+    .map((name) => ({ name, distance: editDistance(plain, simplify(name)) }))
+    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 4)))
+    .sort((a, b) => a.distance - b.distance)[0]?.name
 }
 
 /** Returns the name without case, `_` and `-`: `max_length`, `MaxLength` and `maxLength` are equal. */

@@ -78,3 +78,51 @@ t.test('options that are undefined stand for no options', async (t) => {
   }
   await app.ready()
 })
+
+t.test('webhook() and actionHook() refuse options that they would ignore', async (t) => {
+  const app = await build(t)
+  const code = 'FST_JAMBONZ_OPTIONS'
+  for (const method of ['webhook', 'actionHook'] as const) {
+    const add = app.jambonz[method].bind(app.jambonz) as Adding
+    const rows: Array<[object, RegExp]> = [
+      [{ method: 'PUT' }, /\.method: jambonz may use POST or GET/],
+      [{ url: '/other' }, /\.url: the path is the first argument/],
+      [{ path: '/other' }, /\.path: the path is the first argument/],
+      [{ handler }, /\.handler: the handler is the last argument/],
+      [{ websocket: true }, /\.websocket: the route has jambonz' own websocket/],
+      [{ prehandler: handler }, /there is no such option: did you mean "preHandler"/],
+      [{ bodylimit: 5 }, /did you mean "bodyLimit"/],
+      [{ Schema: {} }, /did you mean "schema"/]
+    ]
+    for (const [options, message] of rows) {
+      t.throws(() => add('/x', options, handler), { code, message }, `${method} ${String(message)}`)
+    }
+    t.throws(() => add('/x', { method: 'PUT' }, handler), {
+      message: new RegExp(`options of ${method}\\('/x'\\)\\.method`)
+    })
+    add(`/with-a-plugin's-option/${method}`, { compress: false, preHandler: undefined }, handler)
+  }
+  const webhook = app.jambonz.webhook.bind(app.jambonz) as Adding
+  const ofEnv: Array<[unknown, RegExp]> = [
+    [
+      { A: 'string' },
+      /options of webhook\('\/x'\)\.env\.A: an object, not "string" \(as in \{ type: 'string'/
+    ],
+    [
+      { A: { description: 'x' } },
+      /env\.A\.type: is missing: it has to be one of "string", "number", "boolean"/
+    ],
+    [{ A: { type: 'text', description: 'x' } }, /env\.A\.type: one of string, number, boolean, not "text"/],
+    [{ A: { type: 'string', description: 'x', required: 'yes' } }, /env\.A\.required: true or false/],
+    ['A', /env: .*not "A"/],
+    [null, /env: .*not null/]
+  ]
+  for (const [env, message] of ofEnv) t.throws(() => webhook('/x', { env }, handler), { code, message })
+  webhook('/x', { env: { A: { type: 'string', description: 'x', obscure: true } } }, handler)
+  const hook = app.jambonz.actionHook.bind(app.jambonz) as Adding
+  t.throws(() => hook('/y', { env: {} }, handler), {
+    code,
+    message: /\.env: only webhook\(\) has this option/
+  })
+  await app.ready()
+})
