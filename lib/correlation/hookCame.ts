@@ -81,10 +81,28 @@ async function hookOfListen(
     await writeHook(correlation, listenId, report)
   )
   const settled = await settledListen(correlation, listenId, report, written)
-  if (settled === undefined) return written.call === undefined ? {} : { call: written.call }
+  if (settled === undefined) {
+    return written.call === undefined ? {} : { call: written.call, listen: droppedListen(listenId, report) }
+  }
   const goesOn = await offerAgain(correlation, settled, report)
   if (goesOn !== undefined) return goesOn
   return await endedListen(correlation, settled, report, written)
+}
+
+/**
+ * Returns the ended listen of a hook, for a listen that the store has dropped. It has no key, which may have been
+ * pressed in a pause.
+ */
+function droppedListen(listenId: string, { duration }: HookReport): StoredListen | undefined {
+  const callSid = callSidOf(listenId)
+  if (callSid === undefined) return undefined
+  return {
+    ...newListen(callSid, listenId),
+    state: 'ended',
+    connected: duration !== undefined,
+    endReason: duration === undefined ? 'notConnected' : 'lost',
+    ...(duration !== undefined && { reportedDuration: duration })
+  }
 }
 
 interface WrittenHook {

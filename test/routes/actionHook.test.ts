@@ -215,6 +215,32 @@ t.test(
   }
 )
 
+t.test('the handler gets an ended listen also if the store has dropped the listen', async (t) => {
+  const { app, base } = await recorder(t)
+  const { id } = await askForListen(app, '/in', base)
+  // This application has a store of its own, which does not have the listen.
+  const { app: other } = await recorder(t)
+  const hook = async (extra: object) =>
+    listenOf(
+      (
+        await other.inject({
+          method: 'POST',
+          url: `/done?listen=${id}`,
+          payload: { call_sid: 'dropped', ...extra }
+        })
+      ).json()
+    )
+  t.match(await hook({}), { id, state: 'ended', connected: false, endReason: 'notConnected' })
+  t.match(await hook({ dial_call_duration: 3, digits: '#' }), {
+    id,
+    state: 'ended',
+    connected: true,
+    endReason: 'lost',
+    reportedDuration: 3,
+    digits: undefined
+  })
+})
+
 t.test('the handler for a hook of another verb gets the call and no listen', async (t) => {
   const { app } = await recorder(t)
   await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' } })
