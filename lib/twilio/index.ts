@@ -1,5 +1,7 @@
+import { Type } from '@sinclair/typebox'
 import { WebSocket } from 'ws'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
+import { checkOptions } from '../model/checkOptions.js'
 import { ERR_AUDIO_MODE, ERR_TWILIO_BOT } from '../model/errors.js'
 import { randomBytes } from 'node:crypto'
 import { decodeMulaw, encodeMulaw } from '../pcm/g711.js'
@@ -21,13 +23,14 @@ const HANDSHAKE_TIMEOUT = 10_000
  *
  * Settles when one side has hung up. If the bot has hung up normally, the listen is ended, so that jambonz calls the
  * actionHook. Rejects with FST_JAMBONZ_AUDIO_MODE for a listen without streaming, and with FST_JAMBONZ_TWILIO_BOT if
- * the bot can't be reached or breaks off; the listen then goes on.
+ * the bot can't be reached or breaks off; the listen then goes on. Rejects with FST_JAMBONZ_OPTIONS for a wrong option.
  */
 export async function bridgeTwilio(
   stream: AudioStream,
   bot: string | URL | WebSocket,
   options: BridgeOptions = {}
 ): Promise<BridgeEnd> {
+  checkOptions(BridgeOptionsSchema, options, 'options of bridgeTwilio()')
   const mode = stream.listen.bidirectional?.mode
   if (mode !== undefined && mode !== 'streaming') {
     throw new ERR_AUDIO_MODE('bridgeTwilio', '{ enabled: true, streaming: true, sampleRate: 8000 }')
@@ -68,6 +71,11 @@ export interface BridgeOptions {
   /** added to the verb's `metadata` in `start.customParameters` */
   customParameters?: Record<string, string>
 }
+
+const BridgeOptionsSchema = Type.Object(
+  { customParameters: Type.Optional(Type.Record(Type.String(), Type.String())) },
+  { additionalProperties: false }
+)
 
 /** One call between jambonz and a bot that speaks Twilio's protocol. */
 class TwilioBridge {

@@ -174,6 +174,10 @@ test("if a bot disconnects or can't be reached, this is an error, and the listen
     code: 'FST_JAMBONZ_TWILIO_BOT',
     message: /ECONNREFUSED/
   })
+  await t.rejects(bridgeTwilio(stream, 'ws://127.0.0.1:1/', { parameters: {} } as object), {
+    code: 'FST_JAMBONZ_OPTIONS',
+    message: /options of bridgeTwilio\(\)\.parameters: there is no such option: use customParameters/
+  })
   t.equal(socket.readyState, socket.OPEN)
 })
 
