@@ -280,7 +280,7 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
 }
 
 function check(options: JambonzListenOptions): void {
-  const store: unknown = options.store
+  const { store }: { store?: unknown } = { ...options }
   if (typeof store === 'function') {
     throw new ERR_OPTIONS(
       `store: is a function, not a store: call it, as in store: ${store.name || 'memoryStore'}()`

@@ -165,3 +165,9 @@ t.test('the error about an option says what was given, in words, without markdow
     t.notMatch(error?.message, '](')
   }
 })
+
+t.test('options that are no object are refused with the code of the plugin', async (t) => {
+  for (const wrong of [null, 3, 'x', []]) {
+    t.throws(() => resolveOptions(wrong as never), { code: 'FST_JAMBONZ_OPTIONS' }, String(wrong))
+  }
+})
