@@ -8,7 +8,7 @@ import { registerWebhook } from '../routes/webhook.js'
 import { registerAudio, SUBPROTOCOLS } from '../routes/audio.js'
 import { AudioRoutes } from './listening/AudioRoutes.js'
 import { LiveListens } from './listening/LiveListens.js'
-import { joinPath } from './listening/ownUrls.js'
+import { audioPathOf, joinPath } from './listening/ownUrls.js'
 import { registerWebsocket } from './listening/upgrades.js'
 import { CallChannel } from './application/control/CallChannel.js'
 import { ListenEnds, statusOfEnd } from './application/control/ListenEnds.js'
@@ -249,17 +249,17 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
  * this prefix. With `validation: 'warn'`, what jambonz' schemas refuse is logged when jambonz fetches the verbs.
  */
 function checkLater(
-  { options, audioRoutes, audioPath }: Pick<Runtime, 'options' | 'audioRoutes' | 'audioPath'>,
+  own: Pick<Runtime, 'options' | 'audioRoutes' | 'audioPath'>,
   prefix: string,
   callSid: string,
   verbs: HandlerResult
 ): void {
-  const { platform, validation, auth, publicUrl } = options
+  const { platform, validation, auth } = own.options
   prepareVerbs(verbs, {
     call: newCall(callSid),
     listenId: String,
-    audioUrl: (url = audioPath) => {
-      const path = audioRoutes.resolve(url, prefix, publicUrl)
+    audioUrl: (url = own.audioPath) => {
+      const path = audioPathOf(own, url, prefix)
       return path === undefined ? undefined : { path, url: path }
     },
     hookUrl: (url = '') => url,

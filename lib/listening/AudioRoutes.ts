@@ -3,8 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import findMyWay, { type HTTPMethod } from 'find-my-way'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 import { checkOptions, MAX_TIMER_MS } from '../model/checkOptions.js'
-import { ERR_AUDIO_PATH, ERR_AUDIO_ROUTE } from '../model/errors.js'
-import { joinPath, pathBelow, type PublicUrl } from './ownUrls.js'
+import { ERR_AUDIO_PATH } from '../model/errors.js'
 
 const SETTINGS = [
   'caseSensitive',
@@ -114,20 +113,5 @@ export class AudioRoutes {
   /** Returns the route that a whole path, without its query, leads to. */
   find(path: string): AudioRoute | undefined {
     return this.#routes.find('GET', path)
-  }
-
-  /**
-   * Returns the path of the route that the url in a verb leads to, before jambonz asks for the verb; undefined for an
-   * absolute url. `prefix`: the prefix of the scope that answers with the verb. Throws FST_JAMBONZ_AUDIO_ROUTE for a
-   * relative url that no route serves, as `socketUrl()` does.
-   */
-  resolve(url: string, prefix: string, publicUrl: PublicUrl | undefined): string | undefined {
-    if (/^[a-z]+:\/\//i.test(url)) return undefined
-    const path = url.replace(/[?#].*$/s, '').replace(/(?<=.)\/+$/, '')
-    const inner = pathBelow(path, publicUrl)
-    const paths = [path, joinPath(prefix, path), ...(inner === undefined ? [] : [inner])]
-    const found = paths.map((one) => this.find(one)).find((route) => route !== undefined)
-    if (found === undefined) throw new ERR_AUDIO_ROUTE(url)
-    return found.path
   }
 }

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { ERR_AUDIO_ROUTE } from '../model/errors.js'
 import { type Hmac, signSocketToken } from '../model/tokens.js'
 import { isSameCredentials, type Credentials } from '../model/credentials.js'
-import type { AudioRoutes } from './AudioRoutes.js'
+import type { AudioRoute, AudioRoutes } from './AudioRoutes.js'
 
 /** The address by which jambonz reaches the audio sockets of this application. */
 export interface OwnAddress {
@@ -43,13 +43,10 @@ export function socketUrl(
   const own = readOwnUrl(url ?? actualPath(audioPath, request), request, publicUrl)
   if (own === undefined) return undefined
   const isRelative = own.base === ''
-  const path = own.path.endsWith('/') ? own.path.replace(/(?<=.)\/+$/, '') : own.path
-  const find = (candidate: string) => audioRoutes.find(candidate)
-  let found = foundAt(path, find)
-  if (isRelative) {
-    found ??=
-      foundAt(joinPath(actualPrefix(request), path), find) ?? foundAt(pathBelow(path, publicUrl), find)
-  }
+  const path = withoutSlash(own.path)
+  const found = isRelative
+    ? relativeRoute(audioRoutes, path, actualPrefix(request), publicUrl)
+    : foundAt(path, (candidate) => audioRoutes.find(candidate))
   if (found === undefined) {
     if (isRelative) throw new ERR_AUDIO_ROUTE(url)
     return undefined
@@ -66,6 +63,43 @@ export function socketUrl(
   } as const
   const signed = signSocketToken(secret, token, ownCredentials(options, wsAuth, base))
   return { path: route, url: `${base}${found.path}/${signed}${own.rest}` }
+}
+
+/**
+ * Returns the path of the audio route that the url in a verb leads to, before jambonz asks for the verb; undefined for
+ * an absolute url. `prefix`: the prefix of the scope that answers with the verb. Throws FST_JAMBONZ_AUDIO_ROUTE for a
+ * relative url that no route serves.
+ */
+export function audioPathOf(
+  { options, audioRoutes }: { options: Pick<OwnAddress['options'], 'publicUrl'>; audioRoutes: AudioRoutes },
+  url: string,
+  prefix: string
+): string | undefined {
+  if (ABSOLUTE.test(url)) return undefined
+  const path = withoutSlash(readRelative(url).path)
+  const found = relativeRoute(audioRoutes, path, prefix, options.publicUrl)
+  if (found === undefined) throw new ERR_AUDIO_ROUTE(url)
+  return found.value.path
+}
+
+/**
+ * Returns the audio route that a relative url means, and the path by which it was found: a full path, a path within the
+ * prefix of the scope, or a path below the path of `publicUrl`.
+ */
+function relativeRoute(
+  audioRoutes: AudioRoutes,
+  path: string,
+  prefix: string,
+  publicUrl: PublicUrl | undefined
+): { path: string; value: AudioRoute } | undefined {
+  const find = (candidate: string) => audioRoutes.find(candidate)
+  return (
+    foundAt(path, find) ?? foundAt(joinPath(prefix, path), find) ?? foundAt(pathBelow(path, publicUrl), find)
+  )
+}
+
+function withoutSlash(path: string): string {
+  return path.endsWith('/') ? path.replace(/(?<=.)\/+$/, '') : path
 }
 
 /** Returns a path with the value that `find` returns for it; undefined if `find` returns none. */
@@ -132,12 +166,7 @@ export function readOwnUrl(
   publicUrl: PublicUrl | undefined
 ): OwnUrl | undefined {
   const absolute = url.startsWith('/') ? null : ABSOLUTE.exec(url)
-  if (absolute === null) {
-    const end = url.search(/[?#]/)
-    return end < 0
-      ? { base: '', path: url, rest: '' }
-      : { base: '', path: url.slice(0, end), rest: url.slice(end) }
-  }
+  if (absolute === null) return readRelative(url)
   const [, scheme = '', authority = '', absolutePath = '', absoluteRest = ''] = absolute
   const base = `${scheme}://${authority}`
   const asked = hostOf(authority, scheme)
@@ -149,6 +178,13 @@ export function readOwnUrl(
   return hostsOf(request).some((own) => isSame(asked, hostOf(own, scheme)))
     ? { base, path: absolutePath, rest: absoluteRest }
     : undefined
+}
+
+function readRelative(url: string): OwnUrl {
+  const end = url.search(/[?#]/)
+  return end < 0
+    ? { base: '', path: url, rest: '' }
+    : { base: '', path: url.slice(0, end), rest: url.slice(end) }
 }
 
 /** Returns the full path of a route, joined as Fastify does it. */
