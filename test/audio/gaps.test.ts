@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import t, { type Test } from 'tap'
-import { Collector, streamPair, type PairOptions } from '../helpers/streamPair.js'
-import { BATCH_MS, gapsFound, trueGaps, type TimedCall } from '../helpers/timedCall.js'
+import t from 'tap'
+import { streamWithSink, type PairOptions } from '../helpers/streamPair.js'
+import { BATCH_INTERVAL } from '../../lib/audio/socket/frames/SocketReader.js'
+import { FRAME_MS } from '../../lib/pcm/samples.js'
+import { gapsFound, trueGaps, type TimedCall } from '../helpers/timedCall.js'
 
-const FRAME_MS = 20
 const FRAME_BYTES = 320
 /** the ways in which a socket is read: as audio comes, for a listener, for `fillGaps`, for a recorder alone */
-const READ_MS = [0, 40, 200, BATCH_MS]
+const READ_MS = [0, 40, 200, BATCH_INTERVAL]
 
 const CALM: TimedCall = {
   callMs: 10_000,
@@ -15,7 +16,7 @@ const CALM: TimedCall = {
   gaps: [],
   networkStalls: [],
   processStalls: [],
-  readMs: BATCH_MS
+  readMs: BATCH_INTERVAL
 }
 /** The places of a gap between two reads of a batch, which are 800 ms apart. */
 const PLACES = Array.from({ length: 20 }, (_, i) => 3_000 + i * 40)
@@ -47,7 +48,7 @@ t.test(
         return placed[0]!.atMs - trueGaps(call)[0]!.atMs
       })
       t.ok(
-        Math.max(...errors.map(Math.abs)) <= (BATCH_MS - ms) / 2 + 60,
+        Math.max(...errors.map(Math.abs)) <= (BATCH_INTERVAL - ms) / 2 + 60,
         `gap of ${ms} ms: ${errors.join()} ms`
       )
     }
@@ -91,7 +92,7 @@ t.test(
   async (t) => {
     for (const readMs of READ_MS) {
       for (const from of PLACES) {
-        const callMs = from + 1_500 + 2 * BATCH_MS + 100
+        const callMs = from + 1_500 + 2 * BATCH_INTERVAL + 100
         const gaps = [{ from, ms: 1_500 }]
         const call = { ...CALM, readMs, gaps, callMs, processStalls: [{ from: callMs, ms: 2_000 }] }
         const { placed, totalMs } = gapsFound(call)
@@ -110,19 +111,6 @@ t.test('a gap is found if audio always arrives in bursts', async (t) => {
     t.ok(Math.abs(totalMs - 2_000) <= 250, `read every ${readMs} ms: ${totalMs} ms`)
   }
 })
-
-/** Opens a stream with a sink in place of the recorder. */
-async function begun(t: Test, { begin, ...options }: PairOptions = {}) {
-  const sink = new Collector()
-  const pair = await streamPair(t, {
-    ...options,
-    begin(live, stream) {
-      live.addSink(sink, { live: false })
-      begin?.(live, stream)
-    }
-  })
-  return { ...pair, sink }
-}
 
 /** Sends frames by the clock, as jambonz does: after a delay of this process, all frames that are due. */
 async function sendByClock(
@@ -150,7 +138,7 @@ t.test('the last audio of a live stream, read after the event loop stood still, 
     }
   }
   for (const [way, options] of Object.entries({ live, listening, batched: {} })) {
-    const { stream, sink, socket } = await begun(t, options)
+    const { stream, sink, socket } = await streamWithSink(t, options)
     await sendByClock(socket, 15, performance.now())
     // The call ends 200 ms after this moment, in the event loop's pause of 1.2 s.
     for (let frame = 0; frame < 10; frame++) socket.send(Buffer.alloc(FRAME_BYTES, 2))
@@ -163,7 +151,7 @@ t.test('the last audio of a live stream, read after the event loop stood still, 
 })
 
 t.test('a recorder that is fed in batches gets a gap behind the last audio before it', async (t) => {
-  const { stream, sink, socket } = await begun(t)
+  const { stream, sink, socket } = await streamWithSink(t)
   await sendByClock(socket, 70, performance.now())
   await delay(1_500)
   await sendByClock(socket, 200, performance.now())

@@ -8,7 +8,7 @@ import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 import { bytesOf, samplesOf } from '../../lib/pcm/samples.js'
 import { closing } from '../helpers/socket.js'
 import { ramp } from '../helpers/listen.js'
-import { Collector, streamPair, until, type PairOptions } from '../helpers/streamPair.js'
+import { Collector, streamWithSink, until, type PairOptions } from '../helpers/streamPair.js'
 
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
@@ -16,20 +16,13 @@ const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, {
 const FAST = process.env.FAST_READER !== 'off'
 const STEREO = { mixType: 'stereo' as const, sampleRate: 64_000 }
 
-/** Opens a stream with a sink in place of the recorder. Resolves when the stream has begun. */
-async function begun(t: Test, { begin, ...options }: PairOptions = {}) {
-  const sink = new Collector()
-  const pair = await streamPair(t, {
-    ...options,
-    begin(live, stream) {
-      live.addSink(sink, { live: false })
-      begin?.(live, stream)
-    }
-  })
+/** Opens a stream with a sink in place of the recorder, and a function that sends audio to it. */
+async function begun(t: Test, options?: PairOptions) {
+  const pair = await streamWithSink(t, options)
   const send = (audio: Buffer, size = 320) => {
     for (let at = 0; at < audio.length; at += size) pair.socket.send(audio.subarray(at, at + size))
   }
-  return { ...pair, sink, send }
+  return { ...pair, send }
 }
 
 test('a sample that is split between two frames is joined again', async (t) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { BATCH_MS, FRAME_MS, gapsFound, trueGaps, type Span, type TimedCall } from '../helpers/timedCall.js'
+import { BATCH_INTERVAL } from '../../lib/audio/socket/frames/SocketReader.js'
+import { FRAME_MS } from '../../lib/pcm/samples.js'
+import { gapsFound, trueGaps, type Span, type TimedCall } from '../helpers/timedCall.js'
 import { nothingToEnd, type FuzzTarget } from './target.js'
 
 /** ms by which a gap may be measured wrongly: what counts as jitter between two reads (60), and a frame */
@@ -14,8 +16,8 @@ const span = (least: number, maxFrom: number, minMs: number, maxMs: number): fc.
 const calls = {
   latencyMs: fc.integer({ min: 0, max: 40 }),
   jitterMs: fc.array(fc.integer({ min: 0, max: JITTER }), { minLength: 1, maxLength: 9 }),
-  readMs: fc.constantFrom(0, 40, 200, BATCH_MS),
-  firstReadMs: fc.integer({ min: 0, max: BATCH_MS }),
+  readMs: fc.constantFrom(0, 40, 200, BATCH_INTERVAL),
+  firstReadMs: fc.integer({ min: 0, max: BATCH_INTERVAL }),
   callMs: fc.integer({ min: 12_000, max: 13_000 })
 }
 
@@ -40,7 +42,7 @@ const withStalls: fc.Arbitrary<TimedCall> = fc.record({
 
 /** Returns the ms by which the place of a gap may be wrong. */
 function uncertainty(readMs: number, gapMs: number): number {
-  return readMs === BATCH_MS ? Math.max(0, (BATCH_MS - gapMs) / 2) + TOLERANCE : FRAME_MS
+  return readMs === BATCH_INTERVAL ? Math.max(0, (BATCH_INTERVAL - gapMs) / 2) + TOLERANCE : FRAME_MS
 }
 
 /** Random gaps and stalls. Each gap is found once, at its place; a stall is no gap. */

@@ -171,3 +171,19 @@ export async function until(condition: () => boolean, timeout = 20_000): Promise
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }
+
+/** Opens a stream with a sink in place of the recorder. Resolves when the stream has begun. */
+export async function streamWithSink(
+  t: Test,
+  { begin, ...options }: PairOptions = {}
+): Promise<StreamPair & { sink: Collector }> {
+  const sink = new Collector()
+  const pair = await streamPair(t, {
+    ...options,
+    begin(live, stream) {
+      live.addSink(sink, { live: false })
+      begin?.(live, stream)
+    }
+  })
+  return { ...pair, sink }
+}

@@ -1,16 +1,14 @@
 import { AudioFeed } from '../../lib/audio/socket/AudioFeed.js'
 import { LoopTurns, TURN_MS } from '../../lib/audio/socket/GapMeter.js'
+import { LISTENING_INTERVAL } from '../../lib/audio/socket/frames/SocketReader.js'
 import type { AudioSink } from '../../lib/audio/socket/types.js'
+import { FRAME_MS } from '../../lib/pcm/samples.js'
 
 const RATE = 8000
-/** ms of audio, and bytes, in a message of jambonz */
-export const FRAME_MS = 20
+/** bytes of audio in a message of jambonz, which has FRAME_MS */
 const FRAME_BYTES = 320
-/** ms between two reads in batches, and until the first read, as in lib/audio/socket/frames/SocketReader.ts */
-export const BATCH_MS = 800
+/** ms until the first read, as in lib/audio/socket/frames/SocketReader.ts */
 const FIRST_READ_MS = 60
-/** ms between two reads of a stream with a listener, which gets each message by itself */
-const LISTENING_MS = 40
 
 /** A span of time, which begins `from` ms after the caller's first audio and lasts `ms`. */
 export interface Span {
@@ -117,7 +115,7 @@ export function gapsFound(call: TimedCall): { placed: PlacedGap[]; totalMs: numb
     readAt = ran + Math.max(1, call.readMs)
     const from = next
     while ((frames[next]?.arrives ?? Infinity) <= now) next++
-    const atOnce = call.readMs > LISTENING_MS && call.single !== true ? next - from : 1
+    const atOnce = call.readMs > LISTENING_INTERVAL && call.single !== true ? next - from : 1
     for (let first = from; first < next; first += atOnce) {
       feed.take(Buffer.alloc(atOnce * FRAME_BYTES), atOnce, now)
     }

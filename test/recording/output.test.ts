@@ -100,10 +100,12 @@ test('audio that the agent says in a pause is not recorded', async (t) => {
   }
 })
 
-/** Returns true if a channel contains the voice that `voice()` makes from `seed`. */
-function isThere(channel: Int16Array, seed: number): boolean {
-  const part = voice(1_000, 8000, seed).subarray(1_600, 2_400)
-  return correlations(part, channel, 0, channel.length).some((correlation) => correlation > 0.5)
+/** Returns, for each of the voices that `voice()` makes from the `seeds`, true if a channel contains it. */
+function areThere(channel: Int16Array, seeds: readonly number[]): boolean[] {
+  return seeds.map((seed) => {
+    const part = voice(1_000, 8000, seed).subarray(1_600, 2_400)
+    return correlations(part, channel, 0, channel.length).some((correlation) => correlation > 0.5)
+  })
 }
 
 for (const mode of ['silence', 'skip'] as const) {
@@ -131,14 +133,11 @@ for (const mode of ['silence', 'skip'] as const) {
     })
     const right = channels[1]!
     t.strictSame(
-      [1, 2, 3, 4].map((seed) => isThere(heard, seed)),
+      areThere(heard, [1, 2, 3, 4]),
       [true, true, true, true],
       'the caller heard the whole utterance'
     )
-    t.strictSame(
-      [1, 2, 3, 4].map((seed) => isThere(right, seed)),
-      [true, false, false, true]
-    )
+    t.strictSame(areThere(right, [1, 2, 3, 4]), [true, false, false, true])
     t.strictSame(
       listen.output?.map(({ text }) => text),
       ['how can I help?', undefined, undefined, 'good bye']
@@ -160,15 +159,8 @@ test('the first audio of a stream is not recorded if it is written in a pause an
       await stream.mark('public')
     }
   })
-  t.strictSame(
-    [1, 2].map((seed) => isThere(heard, seed)),
-    [true, true],
-    'the caller heard both'
-  )
-  t.strictSame(
-    [1, 2].map((seed) => isThere(channels[1]!, seed)),
-    [false, true]
-  )
+  t.strictSame(areThere(heard, [1, 2]), [true, true], 'the caller heard both')
+  t.strictSame(areThere(channels[1]!, [1, 2]), [false, true])
 })
 
 test('the first audio of a corked stream is recorded as it was written, outside of a pause or in it', async (t) => {
@@ -183,15 +175,8 @@ test('the first audio of a corked stream is recorded as it was written, outside 
       await stream.mark('written')
     }
   })
-  t.strictSame(
-    [1, 2].map((seed) => isThere(heard, seed)),
-    [true, true],
-    'the caller heard both'
-  )
-  t.strictSame(
-    [1, 2].map((seed) => isThere(channels[1]!, seed)),
-    [true, false]
-  )
+  t.strictSame(areThere(heard, [1, 2]), [true, true], 'the caller heard both')
+  t.strictSame(areThere(channels[1]!, [1, 2]), [true, false])
 })
 
 /** Asserts that the recording has both voices, each at the time when it was heard. */
