@@ -21,6 +21,7 @@ export {
   type StreamVerb
 } from './listenSchema.js'
 export {
+  jsonOfVerbs,
   listenKeyOf,
   prepareVerbs,
   type HandlerResult,

@@ -248,7 +248,7 @@ interface NamedVerb {
  */
 function readResult(result: unknown): NamedVerb[] {
   if (result === undefined || result === null) return []
-  const json = toJson(result)
+  const json = jsonOfVerbs(result, 'what the handler returned')
   if (Array.isArray(json)) return json.map((verb, index) => readVerb(verb, `[${index}]`))
   if (isObject(json)) return [readVerb(json, '[0]')]
   const what = json === undefined ? `a ${typeof result}` : shown('', json)
@@ -257,11 +257,12 @@ function readResult(result: unknown): NamedVerb[] {
   )
 }
 
-function toJson(result: unknown): unknown {
+/** Returns a copy of verbs as JSON. `what`: the verbs, for the text of the error. Throws FST_JAMBONZ_VERB_INVALID. */
+export function jsonOfVerbs(verbs: unknown, what: string): unknown {
   try {
-    return jsonCopy(result)
+    return jsonCopy(verbs)
   } catch (error) {
-    throw new ERR_VERB_INVALID(`what the handler returned can't be JSON: ${(error as Error).message}`)
+    throw new ERR_VERB_INVALID(`${what} can't be JSON: ${(error as Error).message}`)
   }
 }
 

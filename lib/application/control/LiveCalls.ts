@@ -4,10 +4,9 @@ import type { CallEventMap } from '../../correlation/CallEvents.js'
 import type { Correlation } from '../../correlation/Correlation.js'
 import { checkOptions } from '../../model/checkOptions.js'
 import { ERR_API_MISSING, ERR_NOT_REACHED, ERR_OPTIONS, ERR_VERB_INVALID } from '../../model/errors.js'
-import { jsonCopy } from '../../model/json.js'
 import type { Call } from '../../model/schema.js'
 import type { StoreHealth } from '../../store/CallStore.js'
-import type { HandlerResult } from '../../verbs/index.js'
+import { jsonOfVerbs, type HandlerResult } from '../../verbs/index.js'
 import type { SocketCommand } from '../websocket/wire.js'
 import type { CallChannel, Order } from './CallChannel.js'
 import type { CreateCall, RestApi } from './RestApi.js'
@@ -182,12 +181,7 @@ export class LiveCalls {
 
 /** Returns a copy of verbs as JSON. Throws FST_JAMBONZ_VERB_INVALID. */
 function asJson(verbs: HandlerResult): HandlerResult {
-  let json: unknown
-  try {
-    json = jsonCopy(verbs ?? [])
-  } catch (error) {
-    throw new ERR_VERB_INVALID(`these verbs can't be JSON: ${(error as Error).message}`)
-  }
+  const json = jsonOfVerbs(verbs ?? [], 'these verbs')
   if (typeof json === 'object' && json !== null) return json as HandlerResult
   throw new ERR_VERB_INVALID(
     `a ${typeof verbs} is no verbs: pass an array of verbs, one verb, a WebhookResponse, or nothing`
