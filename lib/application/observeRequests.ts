@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Listen, StoredListen } from '../model/schema.js'
 import type { Trace, Tracing } from '../listening/tracing.js'
 import { withinMs } from '../model/time.js'
@@ -7,8 +7,6 @@ import { kStage, kTrace } from './request.js'
 
 const INTERNAL_ERROR = 500
 const SERVICE_UNAVAILABLE = 503
-/** maximum ms that jambonz takes to reconnect after an application websocket broke */
-const RECONNECTED_WITHIN = 10_000
 
 /**
  * The kind of a request of jambonz. `audio` is the upgrade of an audio socket. `application` is the upgrade
@@ -145,62 +143,5 @@ export class OpenRequests {
   /** Resolves when the present requests are answered or aborted, or after `ms`. */
   async answered(ms: number): Promise<void> {
     await withinMs(ms, Promise.all(this.#open))
-  }
-}
-
-/** An application websocket on which a message is acknowledged. */
-interface Acknowledging {
-  readonly open: boolean
-  send(text: string): Promise<void>
-  settled(msgid: string): void
-}
-
-/**
- * The answer to one message of an application websocket. It is sent once, as an ack, or as a command if the ack had to
- * be sent before the answer.
- */
-export interface PendingAnswer {
-  /**
-   * the messages that ask for the answer, each with the socket for its ack; several if jambonz has
-   * reconnected
-   */
-  readonly asked: Array<{ msgid: string; socket: Acknowledging }>
-  readonly callSid: string | undefined
-  /** true for the answer to session:new; without it, jambonz refuses the call */
-  readonly isFirst: boolean
-  acked: boolean
-  /** JSON of the verbs, once the handler has answered */
-  verbs?: string
-}
-
-/** The answers to session:new that were not sent yet. If the socket breaks, jambonz asks for the same answer again. */
-export class PendingAnswers {
-  readonly #byCall = new Map<string, PendingAnswer>()
-  readonly #logger: FastifyBaseLogger
-
-  constructor(logger: FastifyBaseLogger) {
-    this.#logger = logger
-  }
-
-  add(answer: PendingAnswer): void {
-    if (answer.callSid !== undefined) this.#byCall.set(answer.callSid, answer)
-  }
-
-  /** Returns the answer to session:new of a call, if it was not sent yet. */
-  of(callSid: string | undefined): PendingAnswer | undefined {
-    return callSid === undefined ? undefined : this.#byCall.get(callSid)
-  }
-
-  delete(answer: PendingAnswer): boolean {
-    const { callSid } = answer
-    return callSid !== undefined && this.#byCall.get(callSid) === answer && this.#byCall.delete(callSid)
-  }
-
-  /** Drops an answer whose socket has closed, unless jambonz soon reconnects to this instance. */
-  dropLater(answer: PendingAnswer): void {
-    setTimeout(() => {
-      if (answer.acked || !this.delete(answer)) return
-      this.#logger.warn({ callSid: answer.callSid }, 'session:new was not answered, since its socket broke')
-    }, RECONNECTED_WITHIN).unref()
   }
 }

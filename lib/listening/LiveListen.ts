@@ -20,7 +20,7 @@ import { watchEndConditions } from '../audio/stream/endConditions.js'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 import type { StreamEnd, StreamLimits } from '../audio/socket/types.js'
 import { StreamRecordingControl } from '../recording/StreamRecorder.js'
-import { wallClock } from '../model/time.js'
+import { isoTime, wallClock } from '../model/time.js'
 
 /** Codes of errors of a handler that writes to a stream after its caller hung up. They are not logged as failures. */
 const ENDS_OF_A_STREAM = [
@@ -172,7 +172,7 @@ export class LiveListen {
       this.#beginTrace(listen)
     }
     const leg = metadata?.callSid
-    this.#startedAt = new Date().toISOString()
+    this.#startedAt = isoTime()
     const started: ListenFields = {
       startedAt: listen.startedAt ?? this.#startedAt,
       path: route.path,
@@ -243,7 +243,7 @@ export class LiveListen {
     const segment: ListenSegment = {
       instance,
       ...(this.#startedAt && { startedAt: this.#startedAt }),
-      endedAt: new Date().toISOString(),
+      endedAt: isoTime(),
       audio: live.counts,
       ...(this.#recorder && { recorded: true })
     }

@@ -1,6 +1,7 @@
 import type { CallPatch, ListenPatch, WritePart } from './callWrite.js'
 import type { CallFields } from './payloads.js'
 import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen, OutputEntry } from './schema.js'
+import { isoTime } from './time.js'
 
 // The life of a listen: its stages and transitions. docs/listen-life.md has the table. A test tries every event in
 // every stage, on each store.
@@ -88,7 +89,7 @@ type Fields = Omit<ListenPatch, 'id'>
 /** Returns the write of a call's own fields. `ends`: true if they end the call, so that no later write changes them. */
 export function callPart(fields: CallFields, ends: boolean): WritePart {
   const isOpen = { field: 'endedAt', is: null }
-  const patch: CallPatch = { call: ends ? { ...fields, endedAt: new Date().toISOString() } : fields }
+  const patch: CallPatch = { call: ends ? { ...fields, endedAt: isoTime() } : fields }
   return ends ? { guards: [isOpen], patch, final: true } : { patch }
 }
 
@@ -184,7 +185,7 @@ export function neverCamePart({ id, instance, segments }: StoredListen): WritePa
           id,
           state: 'ended',
           endReason: segments === undefined ? 'notConnected' : 'drained',
-          endedAt: segments?.at(-1)?.endedAt ?? new Date().toISOString()
+          endedAt: segments?.at(-1)?.endedAt ?? isoTime()
         }
       ]
     },
@@ -199,7 +200,7 @@ export function losePart(id: string, instance: string): WritePart {
       { listen: id, field: 'instance', is: instance },
       { listen: id, field: 'state', not: 'ended' }
     ],
-    patch: { listens: [{ id, state: 'ended', endReason: 'lost', endedAt: new Date().toISOString() }] },
+    patch: { listens: [{ id, state: 'ended', endReason: 'lost', endedAt: isoTime() }] },
     wakes: [id]
   }
 }
@@ -241,7 +242,7 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
       listens: [
         {
           id,
-          hookedAt: new Date().toISOString(),
+          hookedAt: isoTime(),
           ...(digits !== undefined && { keyed: true }),
           ...(duration !== undefined && { reportedDuration: duration }),
           ...fields
@@ -253,9 +254,8 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
 }
 
 /**
- * Returns the write of the key that an actionHook reports. The store drops the key while the listen is open,
- * because it may not know yet that a pause has begun. It also drops a key pressed in a pause, and the key of
- * a lost listen.
+ * Returns the write of the key that an actionHook reports. The store drops the key while the listen is open, because it
+ * may not know yet that a pause has begun. It also drops a key pressed in a pause, and the key of a lost listen.
  */
 export function keyPart(id: string, digits: string): WritePart {
   return {

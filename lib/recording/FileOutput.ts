@@ -23,6 +23,7 @@ import { RecordingFile, settled } from './RecordingFile.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 import type { Done, Output, RecordedStream, Summary } from './types.js'
+import { isoTime } from '../model/time.js'
 
 /** Number of checkpoints between two checks whether the file was removed from its directory. */
 const LOOK_AFTER = 2
@@ -59,7 +60,7 @@ export class FileOutput implements Output {
       sampleRate,
       channels,
       mixType,
-      startedAt: new Date().toISOString(),
+      startedAt: isoTime(),
       pauses: [],
       gaps: [],
       call: stream.call

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen, PauseMode } from '../model/schema.js'
 import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../model/errors.js'
-import { withinMs } from '../model/time.js'
+import { isoTime, withinMs } from '../model/time.js'
 import { BlockWriter, type BlockWriterDeps } from './BlockWriter.js'
 import type { Output, Summary, RecordingError, RecordedStream, Recorder, Gap, Pause } from './types.js'
 import { reasonOf } from './directory/files.js'
@@ -37,13 +37,13 @@ export class StreamRecorder implements Recorder {
   readonly #output: Output
   readonly #writer: BlockWriter
   readonly #timeline: Timeline
-  readonly #startedAt = new Date().toISOString()
+  readonly #startedAt = isoTime()
   #endedAt: string | undefined
   readonly #summarize = (): Summary => {
     const { pauses, gaps } = this.#timeline
     return {
       startedAt: this.#startedAt,
-      endedAt: this.#endedAt ?? new Date().toISOString(),
+      endedAt: this.#endedAt ?? isoTime(),
       pauses,
       gaps,
       levels: this.#writer.levels
@@ -101,7 +101,7 @@ export class StreamRecorder implements Recorder {
   }
 
   finish(listen: Listen): Promise<FinishedRecording> {
-    this.#endedAt ??= new Date().toISOString()
+    this.#endedAt ??= isoTime()
     this.#finished ??= this.#finish(listen).finally(this.#deps.onEnded)
     return this.#finished
   }
@@ -248,7 +248,7 @@ export class Timeline {
   }
 
   beginPause(mode: PauseMode): void {
-    this.#pause = { atMs: this.#atMs, durationMs: 0, mode, startedAt: new Date().toISOString() }
+    this.#pause = { atMs: this.#atMs, durationMs: 0, mode, startedAt: isoTime() }
     if (this.#pauses.length < MAX_LISTED) this.#pauses.push(this.#pause)
   }
 
@@ -258,7 +258,7 @@ export class Timeline {
   }
 
   endPause(): void {
-    if (this.#pause) this.#pause.endedAt = new Date().toISOString()
+    if (this.#pause) this.#pause.endedAt = isoTime()
     this.#pause = undefined
   }
 

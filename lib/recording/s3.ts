@@ -62,7 +62,8 @@ interface Leftover {
  * Returns a value for the option `recording.sink` that sends recordings to S3, or to a server with the same protocol.
  * It makes a multipart upload (`@aws-sdk/lib-storage`), one part at a time. A failed upload is aborted, so that S3
  * stores no parts. If S3 can't be reached then, the upload is aborted before the next attempt or the next recording.
- * Throws FST_JAMBONZ_OPTIONS for a wrong or unknown option. Needs the optional peer dependencies `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
+ * Throws FST_JAMBONZ_OPTIONS for a wrong or unknown option. Needs the optional peer dependencies `@aws-sdk/client-s3` and
+ * `@aws-sdk/lib-storage`.
  */
 export function s3Sink(options: S3SinkOptions): Sink {
   checkOptions(S3SinkOptionsSchema, options, 'options of s3Sink()')

@@ -6,7 +6,6 @@ import { isJambonzEvent } from '../../model/payloads.js'
 import { withinMs } from '../../model/time.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import { dispatchMessage, MessageConnection } from '../request.js'
-import type { PendingAnswer } from '../observeRequests.js'
 import type { ApplicationSocketLimits, ApplicationSockets } from './ApplicationSockets.js'
 import { firstPath, hookPath } from '../hookUrls.js'
 import {
@@ -16,6 +15,7 @@ import {
   headersOfMessages,
   MAX_VERBS_BYTES,
   readMessage,
+  type PendingAnswer,
   type SocketMessage
 } from './wire.js'
 
@@ -34,6 +34,7 @@ export const LEAVING = 'this instance shuts down: reconnect'
 const PINGS = 2
 /** ms that jambonz has to answer a close */
 export const CLOSE_PATIENCE = 1_000
+
 /** An application websocket, on which jambonz sends the requests of one call, and we send the acks. */
 export class ApplicationSocket {
   readonly request: FastifyRequest

@@ -2,13 +2,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { callFields, isFinal, type Payload, type JambonzEventName } from '../../model/payloads.js'
 import { ERR_COMMAND_TOO_LONG, ERR_MESSAGE_TOO_LONG } from '../../model/errors.js'
-import { withinMs } from '../../model/time.js'
+import { isoTime, withinMs } from '../../model/time.js'
 import { hooksOfEndsCame } from '../../correlation/hookCame.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import type { Application } from '../Application.js'
 import { answerTo } from '../answer.js'
 import type { CallChannel } from '../control/CallChannel.js'
-import { PendingAnswers, type PendingAnswer } from '../observeRequests.js'
 import { StatusHooks } from '../hookUrls.js'
 import { ApplicationSocket, CLOSE_PATIENCE, LEAVING } from './ApplicationSocket.js'
 import {
@@ -20,7 +19,9 @@ import {
   redirectsOf,
   SUBPROTOCOL,
   type SocketCommand,
-  type SocketMessage
+  type SocketMessage,
+  PendingAnswers,
+  type PendingAnswer
 } from './wire.js'
 
 /** ms within which jambonz sends the actionHook of a listen that has ended */
@@ -192,7 +193,7 @@ export class ApplicationSockets {
     this.pending.delete(answer)
     const { callSid } = answer
     if (callSid === undefined) return
-    const acknowledgedAt = new Date().toISOString()
+    const acknowledgedAt = isoTime()
     try {
       await this.application.correlation.arrived(callSid, { acknowledgedAt })
     } catch (err) {
@@ -264,9 +265,9 @@ export class ApplicationSockets {
   }
 
   /**
-   * Refuses new sockets, and closes all sockets with a code after which jambonz reconnects to another instance, each when jambonz awaits no ack
-   * on it. Resolves when all sockets are closed and all their messages are handled, but waits at most `patience` ms,
-   * and then for the close.
+   * Refuses new sockets, and closes all sockets with a code after which jambonz reconnects to another instance. Each
+   * is closed when jambonz awaits no ack on it. Resolves when all sockets are closed and all their messages are handled,
+   * but waits at most `patience` ms, and then for the close.
    */
   async drain(patience = DEADLINES.ack): Promise<void> {
     this.seal()

@@ -16,6 +16,7 @@ import {
 import type { Gap, Pause } from '../types.js'
 import { ifThere, isThere, NotARegularFile, readSmall, remove, rename, writeNew } from './files.js'
 import { segmentNumber, temporaryName, withoutSegment, type RecordingPaths } from './names.js'
+import { isoTime } from '../../model/time.js'
 
 /** Maximum bytes of a sidecar. A larger file was not written by this plugin. */
 const MAX_SIDECAR_BYTES = 8 * 1024 * 1024
@@ -290,7 +291,7 @@ function mended(
     mixType: channels === 2 ? 'stereo' : 'mono',
     sampleRate,
     channels,
-    createdAt: new Date().toISOString(),
+    createdAt: isoTime(),
     audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 },
     ...right,
     id: value.id,

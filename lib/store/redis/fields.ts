@@ -12,6 +12,7 @@ import {
   type StoredCall,
   type StoredListen
 } from '../../model/schema.js'
+import { isoTime } from '../../model/time.js'
 
 // A call is a hash in Redis. Each field has its own value, so that two instances can write different fields at once:
 //   c:<name>       a field of the call
@@ -97,7 +98,7 @@ const LISTEN_FIELDS: Schemas = {
  * FST_JAMBONZ_CALL_DATA if a value is no JSON.
  */
 export function fieldsOf(callSid: string, patch: CallPatch, version: number, seal = 0): Field[] {
-  const now = new Date().toISOString()
+  const now = isoTime()
   const fields: Field[] = []
 
   function add(name: string, value: unknown, as = version): void {
