@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/payloads.js'
-import { listenIn, newListen, type CallWrite } from '../model/callWrite.js'
+import { correlated, listenIn, newListen, type CallWrite } from '../model/callWrite.js'
 import {
   callSidOf,
   checkCallSid,
@@ -17,12 +17,9 @@ import type { CallStore, LostListen, Written } from '../store/CallStore.js'
 import type { Credentials } from '../model/credentials.js'
 import type { ExpectedListen } from '../verbs/index.js'
 import { CallEvents, type CallEventMap } from './CallEvents.js'
-import { CausedEnds, type CausedEnd, type OpenTime } from './CausedEnds.js'
-import { goingOn, watchInPlaceOf } from './handover.js'
+import { CausedEnds, endedByHook, mayHookTell, type CausedEnd, type OpenTime } from './endReasons.js'
+import { goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
-
-/** ms to wait, when a listen ends, for the key that its actionHook reported */
-const KEY_WAIT = 1_000
 
 export interface CorrelationDeps {
   store: CallStore
@@ -253,36 +250,39 @@ export class Correlation {
   }
 
   /**
-   * Ends a listen whose socket has closed and whose recording is final. Emits `listenEnded` once. If another instance
-   * has ended the listen, it stays as it is, unless that instance declared it lost.
+   * Ends a listen whose socket has closed and whose recording is final. `listen`: as it was when the socket opened.
+   * Emits `listenEnded` once, but not before the actionHook that may tell another end reason. If another instance has
+   * ended the listen, it stays as it is, unless that instance declared it lost.
    */
   async closed(listen: Listen, fields: ListenFields & { saved?: number }): Promise<Correlated> {
-    const { callSid, id } = listen
+    const { callSid, id, hookedAt } = listen as StoredListen
     const { applied, call } = await this.store.write(callSid, [
       life.closePart(id, fields),
       life.foundPart(id, this.deps.instance, fields)
     ])
-    const ended = await this.#endedByHook(correlated(call, id))
-    if (applied[0]) this.emit('listenEnded', ended.listen, ended.call)
+    const closed = correlated(call, id)
+    // A hook that came before the socket opened was for an earlier socket of the listen.
+    const hasHook = closed.listen.hookedAt !== hookedAt
+    const ended = hasHook ? await endedByHook(this.store, closed) : closed
+    if (!applied[0]) return ended
+    if (!hasHook && mayHookTell(closed.listen) && hasOurHook(call, listen, this.deps.hookPaths)) {
+      this.#tellAfterHook(closed, hookedAt)
+    } else this.emit('listenEnded', ended.listen, ended.call)
     return ended
   }
 
-  /** Writes the end reason from an actionHook that came before the socket closed. Waits for the hook's key, if any. */
-  async #endedByHook(ended: Correlated): Promise<Correlated> {
-    const { id, callSid, endReason, reportedDuration, keyed } = ended.listen
-    if (ended.listen.hookedAt === undefined) return ended
-    const reason = life.reasonOfHook({ keyed, duration: reportedDuration }, ended.listen)
-    let { call } =
-      endReason === 'closed' && reason !== undefined
-        ? await this.store.write(callSid, [life.endReasonPart(id, reason)])
-        : ended
-    if (life.awaitsKey(correlated(call, id).listen)) {
-      // The instance that received the hook waits for the end of the listen, then writes the key.
-      const reached = (listen?: StoredListen): boolean => listen === undefined || !life.awaitsKey(listen)
-      const later = await this.store.waitFor(callSid, id, reached, KEY_WAIT)
-      if (later !== undefined && listenIn(later, id) !== undefined) call = later
+  /** Emits `listenEnded` when the actionHook of the listen has come to any instance, or after HOOK_WAIT. */
+  async #tellAfterHook(closed: Correlated, hookedAt: string | undefined): Promise<void> {
+    const { callSid, id } = closed.listen
+    const reached = (now?: StoredListen): boolean => now === undefined || now.hookedAt !== hookedAt
+    let ended = closed
+    try {
+      const call = await this.store.waitFor(callSid, id, reached, life.HOOK_WAIT)
+      if (call && listenIn(call, id)) ended = await endedByHook(this.store, correlated(call, id))
+    } catch (err) {
+      this.deps.logger.error({ err, callSid, listenId: id }, 'the end reason in a hook could not be read')
     }
-    return correlated(call, id)
+    this.emit('listenEnded', ended.listen, ended.call)
   }
 
   /** Tells all instances that we end this listen, since jambonz 0.9 then ends all listens of the call. */
@@ -340,11 +340,4 @@ export class Correlation {
 
 function callOf({ call }: Written): StoredCall {
   return call
-}
-
-/** Returns the call with its listen of that id. Throws if the call has no such listen. */
-export function correlated(call: StoredCall, listenId: string): Correlated {
-  const listen = listenIn(call, listenId)
-  if (listen === undefined) throw new Error(`the store lost listen ${listenId} of call ${call.callSid}`)
-  return { call, listen }
 }

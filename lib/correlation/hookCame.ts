@@ -1,21 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isFinal, type CallFields } from '../model/payloads.js'
-import { listenIn, newListen } from '../model/callWrite.js'
+import { correlated, listenIn, newListen } from '../model/callWrite.js'
 import { wallClock } from '../model/time.js'
 import { callSidOf } from '../model/tokens.js'
 import {
   awaitsKey,
-  endReasonPart,
   HOOK_WAIT,
   hookPart,
   isOffered,
   isOpen,
   keyPart,
-  reasonOfHook,
   type HookSays
 } from '../model/listenLife.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
-import { correlated, type Correlated, type Correlation, type Message } from './Correlation.js'
+import type { Correlated, Correlation, Message } from './Correlation.js'
+import { hookReasonParts } from './endReasons.js'
 import type { CallStore } from '../store/CallStore.js'
 import {
   endUnlessHeld,
@@ -274,12 +273,8 @@ async function endedListen(
     else endUnlessHeld(correlation, listen, HOOK_WAIT)
   }
   const { digits } = report
-  const reason =
-    listen.endReason === 'closed'
-      ? reasonOfHook({ keyed: listen.keyed, duration: report.duration }, listen)
-      : undefined
   const parts = [
-    ...(reason === undefined ? [] : [endReasonPart(id, reason)]),
+    ...hookReasonParts(listen),
     ...(digits !== undefined && awaitsKey(listen) ? [keyPart(id, digits)] : [])
   ]
   if (parts.length > 0) ({ call, listen } = correlated((await store.write(callSid, parts)).call, id))

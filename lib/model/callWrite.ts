@@ -195,3 +195,10 @@ function merged<T extends object>(target: T, fields: Partial<NoInfer<T>> = {}): 
 export function listenIn(call: StoredCall | undefined, listenId: string): StoredListen | undefined {
   return call?.listens.find(({ id }) => id === listenId)
 }
+
+/** Returns the call with its listen of that id. Throws if the call has no such listen. */
+export function correlated(call: StoredCall, listenId: string): { call: StoredCall; listen: StoredListen } {
+  const listen = listenIn(call, listenId)
+  if (listen === undefined) throw new Error(`the store lost listen ${listenId} of call ${call.callSid}`)
+  return { call, listen }
+}

@@ -1,6 +1,6 @@
 import type { CallPatch, ListenPatch, WritePart } from './callWrite.js'
 import type { CallFields } from './payloads.js'
-import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen, OutputEntry } from './schema.js'
+import type { AudioCounts, Listen, ListenSegment, StoredListen, OutputEntry } from './schema.js'
 import { isoTime } from './time.js'
 
 // The life of a listen: its stages and transitions. docs/listen-life.md has the table. A test tries every event in
@@ -275,23 +275,6 @@ export function awaitsKey({ keyed, paused, digits }: StoredListen): boolean {
   return keyed === true && digits === undefined && !paused
 }
 
-/** Returns the write that stores why jambonz ended the listen. The close of the socket does not tell the reason. */
-export function endReasonPart(id: string, endReason: EndReason): WritePart {
-  return {
-    guards: [{ listen: id, field: 'endReason', is: 'closed' }],
-    patch: { listens: [{ id, endReason }] }
-  }
-}
-
-/** Returns the end reason in an actionHook; undefined if it has none. */
-export function reasonOfHook(
-  { keyed, duration }: { keyed?: boolean; duration?: number },
-  { maxLength = 0 }: Pick<Listen, 'maxLength'>
-): EndReason | undefined {
-  if (keyed) return 'finishOnKey'
-  return maxLength > 0 && duration !== undefined && duration >= maxLength ? 'maxLength' : undefined
-}
-
 /** Returns the fields of a listen after another of its sockets has closed. `audio` counts all sockets. */
 export function withSegment(listen: Listen, segment: ListenSegment): Pick<Listen, 'audio' | 'segments'> {
   const before = listen.segments ?? []
@@ -322,6 +305,15 @@ export function lengthLeft({ maxLength, audio }: Pick<Listen, 'maxLength' | 'aud
   return maxLength === undefined || maxLength <= 0
     ? undefined
     : Math.ceil(maxLength - (audio.durationMs + audio.gapMs) / 1000)
+}
+
+/** Returns the `maxLength` that jambonz was asked for with the last socket of an ended listen. */
+export function lengthAsked({ maxLength, segments = [] }: Listen): number | undefined {
+  const [first, ...others] = segments.slice(0, -1)
+  if (first === undefined) return maxLength
+  let [last, audio] = [first, first.audio]
+  for (const segment of others) [last, audio] = [segment, addUp(last, audio, segment)]
+  return lengthLeft({ maxLength, audio })
 }
 
 function isKnown(id: string): { listen: string; field: string; not: null } {

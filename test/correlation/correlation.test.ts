@@ -5,7 +5,7 @@ import { hookCame } from '../../lib/correlation/hookCame.js'
 import { recorded } from '../../lib/correlation/recorded.js'
 import { memoryStore, type Listen } from '../../lib/index.js'
 import { Hmac, createListenId } from '../../lib/model/tokens.js'
-import { hookPart, watchPart } from '../../lib/model/listenLife.js'
+import { hookPart, watchPart, withSegment } from '../../lib/model/listenLife.js'
 import type { FinishedRecording } from '../../lib/model/recording.js'
 import { LISTEN_METADATA_KEY } from '../../lib/verbs/index.js'
 import { keepingLogger } from '../helpers/log.js'
@@ -74,6 +74,88 @@ t.test(
     t.match(await hookCame(other.correlation, { ...hook, duration: 9 }), { listen: { endReason: 'closed' } })
   }
 )
+
+t.test(
+  'listenEnded and the actionHook tell the same endReason, in any order, also after a handover',
+  async (t) => {
+    const at = new Date().toISOString()
+    const counts = { frames: 450, bytes: 144_000, durationMs: 9_000, gapMs: 0, maxGapMs: 0 }
+    const first = { endedAt: at, audio: counts }
+    for (const [says, handedOver, endReason] of [
+      [{ duration: 3, digits: '#' }, false, 'finishOnKey'],
+      [{ duration: 10 }, false, 'maxLength'],
+      [{ duration: 3 }, false, 'closed'],
+      [{ duration: 0, digits: '#' }, true, 'finishOnKey'],
+      [{ duration: 1 }, true, 'maxLength'],
+      [{ duration: 0 }, true, 'closed']
+    ] as const) {
+      for (const hookFirst of [true, false]) {
+        const { correlation, id, ended, listen } = await start(t, { maxLength: 10, finishOnKey: '#' })
+        const { store } = correlation
+        let opened = listen
+        if (handedOver) {
+          await correlation.handedOver(listen, first, {})
+          // jambonz may report a second more than the first socket heard.
+          await store.write(CALL, [
+            hookPart(id, { duration: 10 }, { hookedAt: at, offers: 1, refused: false })
+          ])
+          const claimed = await correlation.claimed({
+            listenId: id,
+            unknown: false,
+            paused: false,
+            issuer: 'x'
+          })
+          if (claimed.outcome === 'claimed') opened = claimed.listen
+        }
+        await correlation.streaming(opened, {})
+        const close = () =>
+          correlation.closed(opened, {
+            endReason: 'closed',
+            ...(handedOver &&
+              withSegment(opened, { startedAt: at, endedAt: at, audio: { ...counts, durationMs: 20 } }))
+          })
+        const hook = () => hookCame(correlation, { listenId: id, call: payload, isOfListen: true, ...says })
+        const came = hookFirst ? hook() : close().then(hook)
+        if (hookFirst) {
+          await until(
+            async () => (await store.get(CALL))?.listens[0]?.reportedDuration === says.duration,
+            'the hook'
+          )
+          await close()
+        }
+        const what = `${JSON.stringify(says)}, ${handedOver ? 'handed over' : 'one socket'}`
+        t.match((await came).listen, { endReason }, `the handler: ${what}`)
+        await until(() => ended.length > 0, 'the event')
+        t.match(ended, [{ endReason }], `the event: ${what}`)
+        t.match((await store.get(CALL))?.listens, [{ endReason }], `the store: ${what}`)
+      }
+    }
+  }
+)
+
+t.test('listenEnded does not wait for an actionHook that can tell no other endReason', async (t) => {
+  for (const [asked, reason] of [
+    [{ finishOnKey: '12' }, 'closed'],
+    [{ finishOnKey: '#', nested: 'config' }, 'closed'],
+    [{ maxLength: 10 }, 'disconnected'],
+    [{}, 'closed']
+  ] as const) {
+    const { correlation, ended, listen } = await start(t, asked)
+    await correlation.streaming(listen, {})
+    await correlation.closed(listen, { endReason: reason })
+    t.match(ended, [{ endReason: reason }])
+  }
+})
+
+t.test('listenEnded is emitted even if no actionHook comes before the store closes', async (t) => {
+  const { correlation, ended, listen } = await start(t, { finishOnKey: '#' })
+  await correlation.streaming(listen, {})
+  await correlation.closed(listen, { endReason: 'closed' })
+  t.same(ended, [])
+  await correlation.store.close()
+  await until(() => ended.length > 0, 'the event')
+  t.match(ended, [{ endReason: 'closed' }])
+})
 
 const RECOVERED = {
   location: 'x.wav',

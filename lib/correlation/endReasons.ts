@@ -1,5 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { EndReason } from '../model/schema.js'
+import { correlated, listenIn, type WritePart } from '../model/callWrite.js'
+import { awaitsKey, lengthAsked } from '../model/listenLife.js'
+import type { EndReason, StoredListen } from '../model/schema.js'
+import type { CallStore } from '../store/CallStore.js'
+import type { Correlated } from './Correlation.js'
+
+// The parts of an end reason that the socket does not tell: the reason in the actionHook, and the end of another listen.
+
+/** ms to wait, when a listen ends, for the key that its actionHook reported */
+const KEY_WAIT = 1_000
 
 /**
  * ms in which an end on another instance may make jambonz close our sockets. jambonz takes less than 100 ms, unless
@@ -116,4 +125,46 @@ export class CausedEnds {
       this.#ends.delete(callSid)
     }
   }
+}
+
+/** Returns the write that stores why jambonz ended the listen. The close of the socket does not tell the reason. */
+function endReasonPart(id: string, endReason: EndReason): WritePart {
+  return {
+    guards: [{ listen: id, field: 'endReason', is: 'closed' }],
+    patch: { listens: [{ id, endReason }] }
+  }
+}
+
+/** Returns the end reason that the stored actionHook of an ended listen tells; undefined if it tells none. */
+function reasonOfHook(listen: StoredListen): EndReason | undefined {
+  const { endReason, keyed, reportedDuration } = listen
+  if (endReason !== 'closed') return undefined
+  if (keyed) return 'finishOnKey'
+  const asked = lengthAsked(listen) ?? 0
+  return asked > 0 && reportedDuration !== undefined && reportedDuration >= asked ? 'maxLength' : undefined
+}
+
+/** Returns the writes of the end reason that the stored actionHook of an ended listen tells; none if it tells none. */
+export function hookReasonParts(listen: StoredListen): WritePart[] {
+  const reason = reasonOfHook(listen)
+  return reason === undefined ? [] : [endReasonPart(listen.id, reason)]
+}
+
+/** Returns true if the actionHook of an ended listen, which has not come, may tell another end reason. */
+export function mayHookTell({ endReason, finishOnKey, maxLength = 0 }: StoredListen): boolean {
+  return endReason === 'closed' && (finishOnKey?.length === 1 || maxLength > 0)
+}
+
+/** Writes the end reason and waits for the key of an ended listen whose actionHook has come. */
+export async function endedByHook(store: CallStore, ended: Correlated): Promise<Correlated> {
+  const { id, callSid } = ended.listen
+  const parts = hookReasonParts(ended.listen)
+  let { call } = parts.length > 0 ? await store.write(callSid, parts) : ended
+  if (awaitsKey(correlated(call, id).listen)) {
+    // The instance that received the hook waits for the end of the listen, then writes the key.
+    const reached = (listen?: StoredListen): boolean => listen === undefined || !awaitsKey(listen)
+    const later = await store.waitFor(callSid, id, reached, KEY_WAIT)
+    if (later !== undefined && listenIn(later, id) !== undefined) call = later
+  }
+  return correlated(call, id)
 }
