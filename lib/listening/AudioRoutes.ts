@@ -2,7 +2,8 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import findMyWay, { type HTTPMethod } from 'find-my-way'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
-import { checkOptions, MAX_TIMER_MS } from '../model/checkOptions.js'
+import { PacedSchema } from '../audio/playback/Playback.js'
+import { checkOptions } from '../model/checkOptions.js'
 import { ERR_AUDIO_PATH } from '../model/errors.js'
 
 const SETTINGS = [
@@ -63,14 +64,7 @@ const AudioRouteOptionsSchema = Type.Object(
   {
     record: Type.Optional(Type.Boolean()),
     output: Type.Optional(Type.Boolean()),
-    paced: Type.Optional(
-      Type.Union(
-        [Type.Literal(true), Type.Literal(false), Type.Number({ minimum: 0, maximum: MAX_TIMER_MS })],
-        {
-          description: 'ms by which audio is sent ahead of its playout'
-        }
-      )
-    )
+    paced: Type.Optional(PacedSchema)
   } satisfies Record<keyof AudioRouteOptions, TSchema>,
   { additionalProperties: false }
 )

@@ -28,7 +28,7 @@ function define<Code extends string>(
 // Registration
 export const ERR_OPTIONS = define(
   'FST_JAMBONZ_OPTIONS',
-  'registration, `calls` or `drain()`: an option or an argument is wrong; the message names it',
+  'registration, a stream, `calls` or `drain()`: an option or an argument is wrong; the message names it',
   'fastify-jambonz-listen: %s',
   500,
   TypeError

@@ -165,8 +165,9 @@ export const CallSchema = Type.Object({
   endedAt: Type.Optional(IsoTime)
 })
 
+export const PauseModeSchema = Type.Union([Type.Literal('silence'), Type.Literal('skip')])
 /** `silence`: the file has silence for the paused time. `skip`: the file leaves out the paused time. */
-export type PauseMode = 'silence' | 'skip'
+export type PauseMode = Static<typeof PauseModeSchema>
 
 // The public types of calls and listens, with texts for editors. test/model/schema.types.ts checks them against the
 // schemas.

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Listen, PauseMode } from '../model/schema.js'
+import { checkOptions } from '../model/checkOptions.js'
+import { PauseModeSchema, type Listen, type PauseMode } from '../model/schema.js'
 import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../model/errors.js'
 import { isoTime, withinMs } from '../model/time.js'
 import { BlockWriter, type BlockWriterDeps } from './BlockWriter.js'
@@ -283,7 +284,11 @@ export class Timeline {
 export class StreamRecordingControl implements RecordingControl {
   readonly #recorder: Recorder
   readonly #live: LiveStream
-  readonly pause = (mode: PauseMode = 'silence'): void => this.#live.beginPrivacy(mode)
+  readonly pause = (mode: PauseMode = 'silence'): void => {
+    checkOptions(PauseModeSchema, mode, 'recording.pause(): the mode')
+    this.#live.beginPrivacy(mode)
+  }
+
   readonly resume = (): void => this.#live.endPrivacy()
 
   constructor(recorder: Recorder, live: LiveStream) {

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { RestApi } from '../../lib/application/control/RestApi.js'
+import { checkCall, RestApi } from '../../lib/application/control/RestApi.js'
 
 // The client must handle every answer that jambonz' REST API, or a proxy in front of it, may give.
 
@@ -83,4 +83,33 @@ t.test('the client requests no path outside of /Calls, whatever the callSid', as
   for (const callSid of ['.', '..']) t.equal(await api.updateCall(callSid, HANG_UP), false)
   t.equal(await api.updateCall('../x?y#z', HANG_UP), true)
   t.strictSame(urls, ['PUT /v1/Accounts/acc/Calls/..%2Fx%3Fy%23z'])
+})
+
+t.test('a call that jambonz would refuse, or misunderstand, is not asked for', async (t) => {
+  const whole = { ...CALL, call_hook: '/call' }
+  const rows: Array<[unknown, RegExp]> = [
+    [undefined, /calls\.create\(\)\.from: is missing/],
+    [{ ...whole, from: 15550100 }, /\.from: a string that is not empty, not 15550100/],
+    [{ ...whole, to: '15550100' }, /\.to: an object, not "15550100"/],
+    [
+      { ...whole, to: { number: '2' } },
+      /\.to\.type: is missing: it has to be one of "phone", "user", "sip", "teams"/
+    ],
+    [
+      { ...whole, to: { type: 'phon', number: '2' } },
+      /\.to\.type: one of phone, user, sip, teams, not "phon"/
+    ],
+    [{ ...whole, to: { type: 'phone', name: '2' } }, /\.to\.number: is missing/],
+    [{ ...whole, to: { type: 'sip', sipUri: 5 } }, /\.to\.sipUri: a string that is not empty, not 5/],
+    [CALL, /call_hook: is missing: pass call_hook or application_sid/],
+    [{ ...CALL, callHook: '/call' }, /\.callHook: there is no such property: did you mean "call_hook"/],
+    [{ ...whole, call_hook: { uri: '/call' } }, /\.call_hook: one of a string that is not empty, an object/],
+    [{ ...whole, timeout: '60' }, /\.timeout: a whole number, not "60" \(seconds\)/],
+    [{ ...whole, amd: true }, /\.amd: an object, not true/]
+  ]
+  for (const [call, message] of rows) {
+    t.throws(() => checkCall(call as never), { code: 'FST_JAMBONZ_OPTIONS', message })
+  }
+  checkCall({ ...whole, speech_synthesis_vendor: 'google', future: [1], amd: null, headers: { 'X-A': 'b' } })
+  checkCall({ from: '1', to: { type: 'user', name: 'ann' }, application_sid: 'a sid' })
 })

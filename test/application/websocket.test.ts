@@ -508,9 +508,12 @@ t.test(
       api: { baseUrl: `http://127.0.0.1:${await freePort()}`, accountSid: 'acc', token: 'sesame' }
     })
     await away.ready()
-    await t.rejects(away.jambonz.calls.create({ from: '1', to: {} }), {
-      code: 'FST_JAMBONZ_API',
-      message: /ECONNREFUSED/
-    })
+    await t.rejects(
+      away.jambonz.calls.create({ from: '1', to: { type: 'user', name: 'ann' }, application_sid: 'x' }),
+      {
+        code: 'FST_JAMBONZ_API',
+        message: /ECONNREFUSED/
+      }
+    )
   }
 )

@@ -33,3 +33,65 @@ t.test('README lists all public members of a stream, and no others', async (t) =
   t.equal(set, undefined, 'listen can not be set')
   t.equal(stream.call.callSid, 'call-1')
 })
+
+t.test(
+  'wrong arguments of a stream are errors that name the option, its value and the allowed values',
+  async (t) => {
+    const { stream, sent, log } = await streamPair(t, {
+      listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
+    })
+    const code = 'FST_JAMBONZ_OPTIONS'
+    for (const paced of ['yes', NaN, -1, null, Infinity, {}] as never[]) {
+      t.throws(
+        () => {
+          stream.paced = paced
+        },
+        { code, message: /stream\.paced: one of true, false, a number from 0 to \d+, not .* \(ms by which/ }
+      )
+    }
+    t.equal(stream.paced, false, 'a wrong value changes nothing')
+    for (const [paced, read] of [
+      [true, 400],
+      [250, 250],
+      [0, false]
+    ] as const) {
+      stream.paced = paced
+      t.equal(stream.paced, read)
+    }
+    const wrong: Array<[() => unknown, RegExp]> = [
+      [() => stream.utterance({ txt: 'x' } as never), /stream\.utterance\(\)\.txt: .* did you mean "text"/],
+      [() => stream.utterance({ id: 5 } as never), /\.id: a string, not 5/],
+      [() => stream.utterance('hello' as never), /options of stream\.utterance\(\): an object, not "hello"/],
+      [
+        () => stream.beginPrivacy('silent' as never),
+        /beginPrivacy\(\): the mode: one of silence, skip, not "silent"/
+      ],
+      [() => stream.beginPrivacy(true as never), /the mode: one of "silence", "skip", not true/],
+      [() => stream.send(() => {}), /stream\.send\(\): function is no JSON/],
+      [() => stream.send(undefined), /undefined is no JSON/]
+    ]
+    for (const [call, message] of wrong) t.throws(call, { code, message })
+    t.equal(stream.isPrivate, false)
+    t.throws(() => stream.channel('left' as never), {
+      code: 'FST_JAMBONZ_AUDIO_CHANNEL',
+      message: /"left": it is 'caller' or 'callee'/
+    })
+    await t.rejects(stream.mark(5 as never), {
+      code,
+      message: /mark\(\): the name must be a string, not number/
+    })
+    const files = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
+    const play = (options: unknown) => files.stream.play(Buffer.alloc(320), options as never)
+    for (const [options, message] of [
+      [{ queu: true }, /stream\.play\(\)\.queu: .* did you mean "queue"/],
+      [{ queue: 'yes' }, /\.queue: true or false, not "yes"/],
+      [{ sampleRate: '8000' }, /\.sampleRate: a number above 0, not "8000" \(Hz of raw L16 audio\)/],
+      [{ sampleRate: NaN }, /\.sampleRate: a number above 0, not NaN/],
+      [null, /options of stream\.play\(\): an object, not null/]
+    ] as const) {
+      await t.rejects(play(options), { code, message })
+    }
+    t.ok(log.some(({ msg }) => msg === 'mark() failed'))
+    t.same([...sent, ...files.sent], [], 'jambonz gets nothing')
+  }
+)

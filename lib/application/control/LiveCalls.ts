@@ -9,7 +9,7 @@ import type { StoreHealth } from '../../store/CallStore.js'
 import { jsonOfVerbs, type HandlerResult } from '../../verbs/index.js'
 import type { SocketCommand } from '../websocket/wire.js'
 import type { CallChannel, Order } from './CallChannel.js'
-import type { CreateCall, RestApi } from './RestApi.js'
+import { checkCall, type CreateCall, type RestApi } from './RestApi.js'
 
 /** The parts that carry commands to calls. The plugin sets them once they exist. */
 export interface CallControl {
@@ -135,6 +135,11 @@ export class LiveCalls {
     options: { toolCallId?: string } = {}
   ): Promise<void> {
     checkOptions(CommandOptionsSchema, options, 'options of calls.command()')
+    if (typeof command !== 'string' || command === '') {
+      throw new ERR_OPTIONS(
+        `calls.command(): the command must be its name, such as "redirect", not ${typeof command}`
+      )
+    }
     const { toolCallId } = options
     const sent: SocketCommand = { command, data, ...(toolCallId !== undefined && { toolCallId }) }
     if (!(await this.#order({ callSid, command: sent }))) {
@@ -142,10 +147,14 @@ export class LiveCalls {
     }
   }
 
-  /** Places a call over the REST api (option `api`). Resolves to its callSid. */
+  /**
+   * Places a call over the REST api (option `api`). Resolves to its callSid. Rejects with FST_JAMBONZ_OPTIONS for a
+   * call that jambonz would refuse.
+   */
   async create(call: CreateCall): Promise<string> {
     const { api } = this.#connected
     if (api === undefined) throw new ERR_API_MISSING('calls.create()')
+    checkCall(call)
     return await api.createCall(call)
   }
 

@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { ERR_API, ERR_API_REFUSED } from '../../model/errors.js'
+import { Type } from '@sinclair/typebox'
+import { checkOptions, didYouMean, similarName } from '../../model/checkOptions.js'
+import { ERR_API, ERR_API_REFUSED, ERR_OPTIONS } from '../../model/errors.js'
 import { isObject } from '../../model/json.js'
 
 /** The option `api`: address and credentials of jambonz' REST api. */
@@ -22,6 +24,56 @@ export interface CreateCall {
   call_status_hook?: string | Readonly<Record<string, unknown>>
   application_sid?: string
   [property: string]: unknown
+}
+
+const Hook = Type.Union([Type.String({ minLength: 1 }), Type.Object({ url: Type.String({ minLength: 1 }) })])
+/** feature-server lib/http-routes/schemas/create-call.js */
+const CreateCallSchema = Type.Object({
+  from: Type.String({ minLength: 1, maxLength: 256 }),
+  to: Type.Object({ type: Type.Union(['phone', 'user', 'sip', 'teams'].map((type) => Type.Literal(type))) }),
+  call_hook: Type.Optional(Hook),
+  call_status_hook: Type.Optional(Hook),
+  application_sid: Type.Optional(Type.String({ minLength: 1 })),
+  callerName: Type.Optional(Type.String()),
+  fromHost: Type.Optional(Type.String()),
+  answerOnBridge: Type.Optional(Type.Boolean()),
+  timeout: Type.Optional(Type.Integer({ description: 'seconds' })),
+  timeLimit: Type.Optional(Type.Integer({ description: 'seconds' })),
+  headers: Type.Optional(Type.Object({})),
+  tag: Type.Optional(Type.Object({})),
+  amd: Type.Optional(Type.Object({})),
+  app_json: Type.Optional(Type.String())
+})
+/** The property of `to` that has the address, by `to.type`. */
+const ADDRESSES: Readonly<Record<string, string>> = {
+  phone: 'number',
+  teams: 'number',
+  user: 'name',
+  sip: 'sipUri'
+}
+
+/**
+ * Throws FST_JAMBONZ_OPTIONS for a body of POST …/Calls that jambonz would refuse, or whose misspelled property it would
+ * ignore. Properties that the plugin does not know are allowed.
+ */
+export function checkCall(call: CreateCall): void {
+  const place = 'calls.create()'
+  const known = Object.keys(CreateCallSchema.properties)
+  for (const name of Object.keys(call ?? {})) {
+    if (!known.includes(name) && similarName(name, known) !== undefined) {
+      throw new ERR_OPTIONS(`${place}.${name}: there is no such property${didYouMean(name, known)}`)
+    }
+  }
+  // jambonz drops properties that are null.
+  const given = Object.fromEntries(Object.entries(call ?? {}).filter(([, value]) => value !== null))
+  checkOptions(CreateCallSchema, given, place)
+  const address = ADDRESSES[String(call.to.type)]
+  if (address !== undefined) {
+    checkOptions(Type.Object({ [address]: Type.String({ minLength: 1 }) }), call.to, `${place}.to`)
+  }
+  if ((given.call_hook ?? given.application_sid ?? given.app_json) === undefined) {
+    throw new ERR_OPTIONS(`${place}.call_hook: is missing: pass call_hook or application_sid`)
+  }
 }
 
 const MAX_SHOWN = 300

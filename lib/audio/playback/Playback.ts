@@ -1,5 +1,7 @@
+import { Type, type TSchema } from '@sinclair/typebox'
 import type { Listen, OutputEntry } from '../../model/schema.js'
-import { ERR_AUDIO_MODE } from '../../model/errors.js'
+import { checkOptions, MAX_TIMER_MS } from '../../model/checkOptions.js'
+import { ERR_AUDIO_MODE, ERR_OPTIONS } from '../../model/errors.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 import type { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
@@ -13,6 +15,26 @@ import { Utterance, type UtteranceEnd, type UtteranceOptions } from './Utterance
 const PACED_AHEAD = 400
 /** maximum number of utterances in the `output` of one socket */
 const MAX_LISTED = 500
+
+export const PacedSchema = Type.Union(
+  [Type.Literal(true), Type.Literal(false), Type.Number({ minimum: 0, maximum: MAX_TIMER_MS })],
+  { description: 'ms by which audio is sent ahead of its playout' }
+)
+const UtteranceOptionsSchema = Type.Object(
+  { id: Type.Optional(Type.String()), text: Type.Optional(Type.String()) } satisfies Record<
+    keyof UtteranceOptions,
+    TSchema
+  >,
+  { additionalProperties: false }
+)
+const PlayOptionsSchema = Type.Object(
+  {
+    id: Type.Optional(Type.String()),
+    queue: Type.Optional(Type.Boolean()),
+    sampleRate: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'Hz of raw L16 audio' }))
+  } satisfies Record<keyof PlayOptions, TSchema>,
+  { additionalProperties: false }
+)
 
 export interface PlaybackDeps {
   socket: ListenSocket
@@ -81,9 +103,10 @@ export class Playback {
 
   /**
    * Sets by how many ms audio is sent ahead of its playout. true stands for 400, false for as much as jambonz
-   * accepts.
+   * accepts. Throws FST_JAMBONZ_OPTIONS for any other value.
    */
   pace(ahead: boolean | number): void {
+    checkOptions(PacedSchema, ahead, 'stream.paced')
     this.#aheadMs = ahead === true ? PACED_AHEAD : Number(ahead)
     if (this.#streaming) this.#streaming.sender.aheadMs = this.#aheadMs
   }
@@ -107,9 +130,11 @@ export class Playback {
 
   /**
    * Begins an utterance, and ends the utterance before it. Throws FST_JAMBONZ_AUDIO_MODE if the verb is for
-   * files.
+   * files, and FST_JAMBONZ_OPTIONS for a wrong option.
    */
-  utterance({ id, text }: UtteranceOptions): Utterance {
+  utterance(options: UtteranceOptions): Utterance {
+    checkOptions(UtteranceOptionsSchema, options, 'options of stream.utterance()')
+    const { id, text } = options
     const error = this.#modeError('utterance', 'streaming')
     if (error) throw error
     this.#utterance?.end()
@@ -130,6 +155,9 @@ export class Playback {
 
   mark(name: string): Promise<MarkOutcome> {
     return this.#answered('mark', async () => {
+      if (typeof name !== 'string') {
+        throw new ERR_OPTIONS(`stream.mark(): the name must be a string, not ${typeof name}`)
+      }
       const error = this.#modeError('mark', 'streaming')
       if (error) throw error
       return this.#ended ? 'cleared' : await this.#stream().mark(name)
@@ -142,6 +170,7 @@ export class Playback {
 
   play(audio: Uint8Array, options: PlayOptions): Promise<PlayDone> {
     return this.#answered('play', async () => {
+      checkOptions(PlayOptionsSchema, options, 'options of stream.play()')
       const error = this.#modeError('play', 'file')
       if (error) throw error
       return await this.#player().play(audio, options.sampleRate ?? this.sampleRate, options)

@@ -1,6 +1,14 @@
 import type { Readable } from 'node:stream'
-import { ERR_AUDIO_CHANNEL, ERR_AUDIO_CLOSED } from '../../model/errors.js'
-import type { AudioCounts, Call, Listen, MixType, PauseMode } from '../../model/schema.js'
+import { checkOptions } from '../../model/checkOptions.js'
+import { ERR_AUDIO_CHANNEL, ERR_AUDIO_CLOSED, ERR_OPTIONS } from '../../model/errors.js'
+import {
+  PauseModeSchema,
+  type AudioCounts,
+  type Call,
+  type Listen,
+  type MixType,
+  type PauseMode
+} from '../../model/schema.js'
 import type { Playback } from '../playback/Playback.js'
 import type { StreamEnd } from '../socket/types.js'
 import { CHANNEL_NAMES, ChannelReader, sideOfVoice, type ChannelName } from './readers.js'
@@ -101,9 +109,11 @@ export class AudioStream extends SpeakingDuplex {
   /**
    * Begins privacy, for example for a card number. From now on the audio is not recorded, monitors can't hear
    * it, and keys are marked `private`. Only this stream's readers and listeners get the audio. A handover
-   * does not end privacy. `mode`: how the recording shows the pause. Default: silence.
+   * does not end privacy. `mode`: how the recording shows the pause. Default: silence. Throws
+   * FST_JAMBONZ_OPTIONS for any other mode.
    */
   beginPrivacy(mode: PauseMode = 'silence'): void {
+    checkOptions(PauseModeSchema, mode, 'stream.beginPrivacy(): the mode')
     this.#live.beginPrivacy(mode)
   }
 
@@ -131,9 +141,11 @@ export class AudioStream extends SpeakingDuplex {
     return new ChannelReader(mono ? 'whole' : side, this.#live)
   }
 
-  /** Sends JSON of your own to jambonz. */
+  /** Sends JSON of your own to jambonz. Throws FST_JAMBONZ_OPTIONS for a value that is no JSON. */
   send(json: unknown): void {
-    this.#live.socket.sendText(JSON.stringify(json))
+    const text: string | undefined = JSON.stringify(json)
+    if (text === undefined) throw new ERR_OPTIONS(`stream.send(): ${typeof json} is no JSON`)
+    this.#live.socket.sendText(text)
   }
 
   /** Ends the listen. jambonz closes the socket and calls the actionHook. */
