@@ -195,7 +195,7 @@ export class LiveListen {
       this.#recorder = recordings.start(
         stream,
         (error) => correlation.emit('recordingFailed', error, stream.listen),
-        route.output ? () => live.heard : undefined
+        route.output ? (frame) => live.heardIn(frame) : undefined
       )
       live.recording = new StreamRecordingControl(this.#recorder, live)
       live.addSink(this.#recorder, { live: false })

@@ -33,7 +33,7 @@ export class Audience {
     const hear = (frame: Buffer) => {
       // Private audio is sent to nobody.
       if (live.isHidden || supervisor.bufferedAmount >= this.#mostWaiting) return
-      const { heard } = live
+      const heard = live.heardIn(frame)
       if (isPaired) {
         const pairs = new Int16Array((2 * frame.length) / SAMPLE_BYTES)
         pairUp(frame, heard, pairs)

@@ -280,7 +280,7 @@ export class Meter {
   // Measures one frame. Runs for every frame, so it must be cheap.
   readonly #hear = (frame: Buffer): void => {
     const { channels } = this.#stream
-    const { heard } = liveOf(this.#stream)
+    const heard = liveOf(this.#stream).heardIn(frame)
     const last = this.#lows.length - 1
     for (let at = 0; at < frame.length; at += SAMPLE_BYTES) {
       const index = at / SAMPLE_BYTES

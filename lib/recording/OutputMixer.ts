@@ -8,7 +8,7 @@ import type { RecordedStream, Recorder } from './types.js'
  * Returns the application's audio that the caller heard during the frame being recorded; undefined if there
  * was none.
  */
-export type Heard = () => Int16Array | undefined
+export type Heard = (frame: Buffer) => Int16Array | undefined
 
 /**
  * Returns true if the application may stream audio to the caller, so that the recording contains that audio,
@@ -85,7 +85,7 @@ export class OutputMixer implements Recorder {
   }
 
   write(frame: Buffer, gapMs: number): void {
-    const heard = this.#heard()
+    const heard = this.#heard(frame)
     if (this.#mixType === 'mono') this.#recorder.write(this.#asTwo(frame, heard), gapMs)
     else this.#recorder.write(heard === undefined ? frame : this.#withHeard(frame, heard), gapMs)
   }

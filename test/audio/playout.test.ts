@@ -86,22 +86,59 @@ t.test('a late report of a mark does not make the next report seem too early', a
   t.equal(model.isTooEarly(1_900, 1_040, 5), false, 'possible in a test at five times real time')
 })
 
-/** Returns the playback of a stream at 8 kHz whose clock is `now()`, and a function that sends `ms` of audio. */
-function playbackAt(now: () => number) {
-  const { logger } = keepingLogger()
+/** Returns a track at 8 kHz, mono, that answers each ping at once. `receivedMs`: ms of audio that has arrived. */
+function trackAt(receivedMs: () => number): HeardTrack {
   const rate = 8_000
-  const track = new HeardTrack({
+  return new HeardTrack({
     rate,
     sampleRate: rate,
     channels: 1,
     mixType: 'mono',
     startMs: 0,
     earliest: Infinity,
-    receivedMs: now,
-    ping: () => {},
+    receivedMs,
+    ping: (onPong) => onPong(),
     roundTrip: () => 0,
-    logger
+    logger: keepingLogger().logger
   })
+}
+
+t.test('what was heard in a frame is the same if nobody asked for the frames before it', async (t) => {
+  let now = 1_000
+  t.intercept(performance, 'now', { value: () => now })
+  const tracks = { asked: trackAt(() => now - 1_000), lazy: trackAt(() => now - 1_000) }
+  const frames = { asked: [] as Array<number | undefined>, lazy: [] as Array<number | undefined> }
+  const labels = { asked: [] as number[], lazy: [] as number[] }
+  const silence = silenceOf(160)
+  for (let frame = 1; frame <= 100; frame++) {
+    now += 20
+    for (const name of ['asked', 'lazy'] as const) {
+      const track = tracks[name]
+      track.write(silence, frame === 70 ? 240 : 0)
+      const isAsked = name === 'asked' || frame % 17 === 0
+      frames[name].push(isAsked ? track.heardIn(silence)?.[80] : undefined)
+      if (frame === 90) track.clear(now)
+      if (frame % 2 === 0 || frame > 60) continue
+      // Two chunks of 20 ms, each with its own value, every 40 ms
+      const released = frame % 4 === 1 ? 'behind' : false
+      for (const value of [2 * frame, 2 * frame + 1]) {
+        track.audio(Buffer.from(new Int16Array(160).fill(value).buffer), released, now, frame === 31)
+      }
+      if (frame === 41) track.labelNext((atMs) => labels[name].push(atMs))
+    }
+  }
+  const seventeenth = (_: unknown, at: number) => (at + 1) % 17 === 0
+  t.same(frames.lazy.filter(seventeenth), frames.asked.filter(seventeenth))
+  t.ok(frames.asked.filter((value) => value !== undefined && value > 0).length > 50, 'audio was heard')
+  t.equal(labels.asked.length, 1)
+  t.same(labels.lazy, labels.asked, 'a label is called at the same time')
+})
+
+/** Returns the playback of a stream at 8 kHz whose clock is `now()`, and a function that sends `ms` of audio. */
+function playbackAt(now: () => number) {
+  const { logger } = keepingLogger()
+  const rate = 8_000
+  const track = trackAt(now)
   const playback: StreamingPlayback = new StreamingPlayback({
     rate,
     socket: { send: () => {}, sendText: () => {}, unsent: 0, speed: 1 },

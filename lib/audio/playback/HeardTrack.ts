@@ -1,28 +1,28 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { MixType } from '../../model/schema.js'
 import { Resampler } from '../../pcm/Resampler.js'
-import { FRAME_MS, SampleRing, SAMPLE_BYTES } from '../../pcm/samples.js'
+import { FRAME_MS, SAMPLE_BYTES } from '../../pcm/samples.js'
 import type { AudioSink } from '../socket/types.js'
 import { InclusionCheck } from './InclusionCheck.js'
 import type { Release } from './PlayoutModel.js'
+import { SentAudio, type Label, type Sync } from './SentAudio.js'
 
 /** ms by which jambonz sends audio of both parties later than audio of the caller alone (mod_audio_fork) */
 const PAIR_DELAY = 20
 /** ms of the window in which the least delay of the caller's audio is measured. The window has two halves. */
 const CLOCK_WINDOW = 5_000
-/** ms beyond the usual round trip that the track waits for a pong */
-const PONG_PATIENCE = 500
 /** ms by which two times may differ and still count as the same */
 const EPSILON = 0.5
-/** ms of audio that the track holds while no audio arrives from jambonz; it drops older audio */
-const MAX_WAITING = 90_000
-/** ms of audio for which there is room at first: as much as jambonz holds if the application sends in real time */
-const FIRST_ROOM = 240
+/**
+ * ms of frames that wait to be played while nobody asks for the audio heard in them. Several frames at once cost little
+ * more than one: to play each one alone was a fifth of the cost of an echo.
+ */
+const MAX_UNPLAYED = 100
 
 export interface HeardTrackOptions {
   /** Hz of the audio that the application writes */
   rate: number
-  /** Hz of the audio that jambonz sends, and of `current` */
+  /** Hz of the audio that jambonz sends, and of the audio that was heard */
   sampleRate: number
   channels: number
   mixType: MixType
@@ -40,35 +40,6 @@ export interface HeardTrackOptions {
 }
 
 /**
- * An item that was sent to jambonz:
- * - `audio`: its samples are in the ring
- * - `silence`: padding
- * - `private`: audio that was written in private, for which the track has silence
- * - `clear`: the command to throw away the audio that jambonz has
- * - `label`: a place between two items, such as the beginning or end of an utterance
- */
-type Sent = SentItem & ({ kind: 'audio' | 'silence' | 'private' | 'clear' } | { kind: 'label'; label: Label })
-/** Called when the caller hears the audio at the label. `atMs`: ms into the caller's audio. */
-type Label = (atMs: number) => void
-
-interface SentItem {
-  /** ms on the clock at which jambonz could begin to play the item; Infinity while its prebuffer holds it back */
-  at: number
-  /** number of samples; 0 for a clear or a label */
-  length: number
-  /** the ping that was sent behind the item, and its pong */
-  sync: Sync | undefined
-}
-
-/** A ping and its pong. jambonz sends pongs in order with frames, so a pong tells when jambonz has read our audio. */
-interface Sync {
-  /** `#clockMs` of the frames that jambonz had sent before it read the ping; Infinity before the pong */
-  fromMs: number
-  /** ms on the clock at which the pong arrived; Infinity before that */
-  at: number
-}
-
-/**
  * The application's audio that the caller heard, aligned with the frames of the caller's audio. jambonz never includes
  * audio streamed to a listen in the audio of that listen (mod_audio_fork, measured), so the track computes it:
  * - In each tick, jambonz sends one frame of the caller's audio and plays one frame of the application's audio. Each
@@ -76,7 +47,7 @@ interface Sync {
  * - The track sends a ping behind audio that jambonz begins to play. Pongs arrive in order with frames, so the pong
  *   tells with which frame the playback began. For audio that follows other audio, the clock is exact enough.
  *
- * The track is an AudioSink. The sinks after it read the audio heard during their frame from `current`.
+ * The track is an AudioSink. The sinks after it get the audio heard during their frame from `heardIn()`.
  *
  * It has three scales of time, all in ms. The least delay measured converts between the first two.
  *
@@ -85,23 +56,20 @@ interface Sync {
  *     #audioMs   |startMs      |+20          |+40      |+40  caller's audio that has arrived; labels get this time
  */
 export class HeardTrack implements AudioSink {
-  /** The audio heard in this frame, at the listen's rate; undefined if none was heard, or the frame has it already. */
-  current: Int16Array | undefined
   readonly #options: HeardTrackOptions
   readonly #tick: number
   readonly #resampler: Resampler | undefined
   readonly #check: InclusionCheck | undefined
   readonly #input: Int16Array
+  // The audio heard during the last frame that was played, its length in samples of one channel.
   #output: Int16Array
-  #sent: Sent[] = []
-  // The audio of #playing and #sent, in this order. One ring is much cheaper than a buffer for each chunk.
-  readonly #ring: SampleRing
-  // Number of samples in #playing and #sent, silence included.
-  #waiting = 0
-  // Items that jambonz has begun to play or will play next.
-  #playing: Sent[] = []
-  // Number of samples of the first item of #playing that were played.
-  #head = 0
+  #isHeard = false
+  // true once `#check` has seen that frame.
+  #isChecked = false
+  // Number of samples, of one channel, of the frames that were written and not played, and of the last frame.
+  #unplayed = 0
+  #lastLength = 0
+  readonly #sent: SentAudio
   // true while the resampler holds the end of the audio that was played.
   #tail = false
   readonly #startMs: number
@@ -119,7 +87,7 @@ export class HeardTrack implements AudioSink {
     this.#tick = (sampleRate * FRAME_MS) / 1000
     this.#resampler = rate === sampleRate ? undefined : new Resampler(rate, sampleRate)
     this.#check = mixType === 'mono' ? undefined : new InclusionCheck(sampleRate, channels, logger)
-    this.#ring = new SampleRing((rate * FIRST_ROOM) / 1000)
+    this.#sent = new SentAudio(rate)
     this.#input = new Int16Array((rate * FRAME_MS) / 1000)
     this.#output = new Int16Array(this.#tick)
     this.#audioMs = startMs
@@ -132,83 +100,67 @@ export class HeardTrack implements AudioSink {
    * before. `isPrivate`: true if the audio was written in private, so that the track has silence in its place.
    */
   audio(pcm: Buffer, released: Release, now: number, isPrivate: boolean): void {
-    if (!isPrivate) this.#ring.push(pcm)
-    this.#add(isPrivate ? 'private' : 'audio', pcm.length / SAMPLE_BYTES, released, now)
+    if (isPrivate) this.#sent.addSilence('private', pcm.length / SAMPLE_BYTES)
+    else this.#sent.addAudio(pcm)
+    if (released) this.#release(released, now)
   }
 
   /** Returns true if audio that was sent, and was not heard yet, may have a sample of this value. */
   mayHave(value: number): boolean {
-    const items = [...this.#playing, ...this.#sent]
-    return this.#ring.includes(value) || items.some(({ kind }) => kind === 'private')
+    this.#playFrames()
+    return this.#sent.mayHave(value)
   }
 
   /** Takes silence that was sent. */
   silence(length: number, released: Release, now: number): void {
-    this.#add('silence', length, released, now)
+    this.#sent.addSilence('silence', length)
+    if (released) this.#release(released, now)
   }
 
   /** Calls `label` when the caller begins to hear the audio that is sent next. */
-  labelNext(label: (atMs: number) => void): void {
-    this.#sent.push({ kind: 'label', at: Infinity, length: 0, sync: undefined, label })
+  labelNext(label: Label): void {
+    this.#sent.addLabel(label, true)
   }
 
   /** Calls `label` when the caller has heard all audio that was sent. */
-  labelEnd(label: (atMs: number) => void): void {
+  labelEnd(label: Label): void {
     // If the prebuffer of jambonz holds back the audio before the label, the label waits as long as that audio.
-    const at = this.#sent.at(-1)?.at === Infinity ? Infinity : -Infinity
-    this.#sent.push({ kind: 'label', at, length: 0, sync: undefined, label })
+    this.#sent.addLabel(label, this.#sent.isHeldBack)
   }
 
   /** Notes that jambonz was asked to throw away the audio that it has. */
   clear(now: number): void {
-    this.#sent.push({ kind: 'clear', at: now, length: 0, sync: this.#ask() })
+    this.#sent.addClear(now, this.#ask())
   }
 
-  /** Takes a frame of jambonz, and puts the application's audio that was heard during it into `current`. */
+  /** Takes a frame of jambonz. It is played when `heardIn()` asks for it, when a label waits, or after MAX_UNPLAYED. */
   write(frame: Buffer, gapMs: number): void {
-    const { sampleRate, channels } = this.#options
-    const length = frame.length / SAMPLE_BYTES / channels
-    const ms = (length / sampleRate) * 1000
     if (gapMs > 0) this.#skip(gapMs)
-    if (this.#audioMs === 0) this.#firstFrame(performance.now())
+    if (this.#audioMs === 0 && this.#unplayed === 0) this.#firstFrame(performance.now())
+    const { sampleRate, channels } = this.#options
+    this.#lastLength = frame.length / SAMPLE_BYTES / channels
+    this.#unplayed += this.#lastLength
+    const ms = (this.#unplayed / sampleRate) * 1000
     this.#watchClock(ms)
-    if (this.#sent.length === 0 && this.#playing.length === 0 && !this.#tail) {
-      this.#clockMs += ms
-      this.#audioMs += ms
-      this.current = undefined
-      return
-    }
-    if (this.#output.length !== length) this.#output = new Int16Array(length)
-    const output = this.#output
-    let heard = false
-    for (let at = 0; at < length; at += this.#tick) {
-      const size = Math.min(this.#tick, length - at)
-      heard = this.#play(output, at, size) || heard
-    }
-    this.current = heard && this.#check?.isIncluded(frame, output) !== true ? output : undefined
+    if (this.#sent.hasLabels || ms >= MAX_UNPLAYED) this.#playFrames()
   }
 
-  #add(kind: 'audio' | 'silence' | 'private', length: number, released: Release, now: number): void {
-    const sent: Sent = { kind, at: Infinity, length, sync: undefined }
-    this.#sent.push(sent)
-    this.#waiting += length
-    if (released) {
-      // Audio behind other audio needs no ping, since it is played right after that audio, whenever jambonz reads it.
-      const isFirst =
-        released === 'dry' ||
-        (this.#playing.length === 0 &&
-          !this.#sent.some(({ at, kind }) => at !== Infinity && kind !== 'clear'))
-      if (isFirst) sent.sync = this.#ask()
-      for (let i = this.#sent.length - 1; i >= 0; i--) {
-        const each = this.#sent[i]
-        if (each === undefined || each.at !== Infinity) break
-        each.at = now
-        if (sent.sync) each.sync = sent.sync
-      }
-    }
-    while (this.#waiting > (MAX_WAITING * this.#options.rate) / 1000) {
-      this.#dropFirst(this.#playing.length > 0 ? this.#playing : this.#sent)
-    }
+  /**
+   * Returns the audio that was heard during `frame`, the last one that was written, at the listen's rate. Returns
+   * undefined if none was heard, or if the frame has it already.
+   */
+  heardIn(frame: Buffer): Int16Array | undefined {
+    this.#playFrames()
+    if (this.#isHeard && !this.#isChecked)
+      this.#isHeard = this.#check?.isIncluded(frame, this.#output) !== true
+    this.#isChecked = true
+    return this.#isHeard ? this.#output : undefined
+  }
+
+  #release(released: Release, now: number): void {
+    // Audio behind other audio needs no ping, since it is played right after that audio, whenever jambonz reads it.
+    const isFirst = released === 'dry' || this.#sent.isSilent
+    this.#sent.release(now, isFirst ? this.#ask() : undefined)
   }
 
   // Sends a ping. The returned Sync is filled in when the pong arrives.
@@ -222,26 +174,13 @@ export class HeardTrack implements AudioSink {
     return sync
   }
 
-  // Drops the first of `items`, which are #playing, or #sent while nothing plays.
-  #dropFirst(items: Sent[]): void {
-    const first = items.shift()
-    if (first === undefined) return
-    const samples = first.length - this.#head
-    this.#head = 0
-    this.#waiting -= samples
-    if (first.kind === 'audio') this.#ring.drop(samples)
-  }
-
   // Corrects pongs that came before the first frame. jambonz sends the first frame of both parties one tick after the
   // audio that it plays.
   #firstFrame(now: number): void {
-    if (this.#options.mixType === 'mono') return
-    for (const { sync } of this.#sent) {
-      if (sync && sync.fromMs <= 0 && now - sync.at > PAIR_DELAY) sync.fromMs = -PAIR_DELAY
-    }
+    if (this.#options.mixType !== 'mono') this.#sent.correctEarlyPongs(now, PAIR_DELAY)
   }
 
-  // Measures the delay of a frame of length `ms`.
+  // Measures the delay of the last of the frames that are not played yet, which have `ms`.
   #watchClock(ms: number): void {
     const now = performance.now()
     if (now > this.#halfEndsAt) {
@@ -250,6 +189,32 @@ export class HeardTrack implements AudioSink {
       this.#halfEndsAt = now + CLOCK_WINDOW / 2
     }
     this.#delay = Math.min(this.#delay, now - this.#clockMs - ms)
+  }
+
+  // Plays the frames that were not played yet, and leaves the audio heard during the last one in #output.
+  #playFrames(): void {
+    if (this.#unplayed === 0) return
+    const last = this.#lastLength
+    const before = this.#unplayed - last
+    this.#unplayed = 0
+    this.#isHeard = this.#isChecked = false
+    if (this.#sent.isEmpty && !this.#tail) {
+      const ms = ((before + last) / this.#options.sampleRate) * 1000
+      this.#clockMs += ms
+      this.#audioMs += ms
+      return
+    }
+    const room = this.#roomOfTick()
+    for (let at = 0; at < before; at += this.#tick) this.#play(room, 0, Math.min(this.#tick, before - at))
+    if (this.#output.length !== last) this.#output = new Int16Array(last)
+    for (let at = 0; at < last; at += this.#tick) {
+      this.#isHeard = this.#play(this.#output, at, Math.min(this.#tick, last - at)) || this.#isHeard
+    }
+  }
+
+  // Returns room for the audio of a tick that nobody needs.
+  #roomOfTick(): Int16Array {
+    return this.#output.length < this.#tick ? new Int16Array(this.#tick) : this.#output
   }
 
   // Fills `size` samples of `output` with the audio of one tick. Returns true if the caller heard audio.
@@ -288,58 +253,28 @@ export class HeardTrack implements AudioSink {
     return true
   }
 
-  // Moves items that jambonz had read by this tick from #sent to #playing. Returns true if one was a clear.
+  // Notes what jambonz had read by this tick. Returns true if it had read a clear.
   #receive(): boolean {
     const { mixType, roundTrip } = this.#options
     const hold = mixType === 'mono' ? 0 : PAIR_DELAY
     const horizon = this.#clockMs + Math.min(this.#delay, this.#delayBefore) - roundTrip() - hold
-    let isCleared = false
-    const tickMs = this.#clockMs - FRAME_MS - hold + EPSILON
-    for (let next = this.#sent[0]; next !== undefined; next = this.#sent[0]) {
-      const { at, sync } = next
-      if (sync === undefined ? at > horizon : tickMs < sync.fromMs && at > horizon - PONG_PATIENCE) break
-      this.#sent.shift()
-      if (next.kind === 'clear') {
-        isCleared = true
-        while (this.#playing.length > 0) this.#dropFirst(this.#playing)
-      } else this.#playing.push(next)
-    }
-    return isCleared
+    return this.#sent.receive(this.#clockMs - FRAME_MS - hold + EPSILON, horizon)
   }
 
-  // Fills `wanted` samples of `into` with audio of #playing, the rest with silence. Returns the length of the audio.
+  // Fills `wanted` samples of `into` with audio that is played, the rest with silence. Returns the length of the audio.
   #fill(into: Int16Array, at: number, wanted: number, isCleared: boolean): number {
-    const count = isCleared ? 0 : this.#take(into, at, wanted)
+    const count = isCleared ? 0 : this.#sent.take(into, at, wanted, this.#audioMs)
     if (count < wanted) into.fill(0, at + count, at + wanted)
-    return count
-  }
-
-  #take(into: Int16Array, at: number, wanted: number): number {
-    let count = 0
-    for (let next = this.#playing[0]; next !== undefined; next = this.#playing[0]) {
-      if (next.kind === 'label') next.label(Math.round(this.#audioMs + (count / this.#options.rate) * 1000))
-      if (count === wanted && next.length > 0) break
-      const part = Math.min(wanted - count, next.length - this.#head)
-      this.#waiting -= part
-      if (next.kind === 'audio') this.#ring.shift(into, at + count, part)
-      else into.fill(0, at + count, at + count + part)
-      count += part
-      this.#head += part
-      if (this.#head < next.length) break
-      this.#playing.shift()
-      this.#head = 0
-    }
     return count
   }
 
   // Drops the application's audio that the caller heard during a gap, for which there is no frame.
   #skip(gapMs: number): void {
+    this.#playFrames()
     const end = this.#clockMs + gapMs
     const audioMs = this.#audioMs
-    const into = new Int16Array(this.#tick)
-    while (this.#clockMs < end && this.#sent.length + this.#playing.length > 0) {
-      this.#play(into, 0, this.#tick)
-    }
+    const room = this.#roomOfTick()
+    while (this.#clockMs < end && !this.#sent.isEmpty) this.#play(room, 0, this.#tick)
     this.#clockMs = end
     this.#audioMs = audioMs
   }

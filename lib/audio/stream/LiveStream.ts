@@ -114,11 +114,11 @@ export class LiveStream {
   }
 
   /**
-   * The application's audio that the caller heard during the frame that sinks and taps get now. undefined if
-   * there was none, or if it is not known yet.
+   * Returns the application's audio that the caller heard during `frame`, which sinks and taps get now. Returns
+   * undefined if there was none, or if it is not known yet.
    */
-  get heard(): Int16Array | undefined {
-    return this.socket.feed?.holdsBack ? undefined : this.#playback?.track?.current
+  heardIn(frame: Buffer): Int16Array | undefined {
+    return this.socket.feed?.holdsBack ? undefined : this.#playback?.track?.heardIn(frame)
   }
 
   /** The reason for which ws alone reads the socket; undefined if the fast reader reads it. */
