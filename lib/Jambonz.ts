@@ -19,7 +19,7 @@ import type {
 } from './application/verbRoute.js'
 import { checkAudioOptions, type AudioHandler, type AudioRouteOptions } from './listening/AudioRoutes.js'
 import type { LiveListenServices } from './listening/LiveListen.js'
-import type { LiveListens } from './listening/LiveListens.js'
+import type { LiveListens, LiveStreams } from './listening/LiveListens.js'
 import { joinPath } from './listening/ownUrls.js'
 import { checkOptions } from './model/checkOptions.js'
 import { ERR_OPTIONS } from './model/errors.js'
@@ -74,6 +74,11 @@ export class Jambonz {
   /** The calls of the shared store, the events of this instance, and commands for live calls. */
   get calls(): LiveCalls {
     return this.#runtime.calls
+  }
+
+  /** The live streams of this instance: `get(callSid or listenId)` and `list()`. */
+  get streams(): LiveStreams {
+    return this.#runtime.liveListens.streams
   }
 
   /**

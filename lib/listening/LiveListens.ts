@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { AudioStream } from '../audio/stream/AudioStream.js'
 import type { SlowReason } from '../audio/socket/frames/SocketReader.js'
 import { listenIn } from '../model/callWrite.js'
 import { stageOf } from '../model/listenLife.js'
@@ -25,9 +26,36 @@ export interface DrainOptions {
  */
 const MISFITS = { ws: 'ws', node: 'Node.js' } as const
 
+/** The live streams of this instance: `fastify.jambonz.streams`. A stream is live until its socket has closed. */
+export class LiveStreams {
+  readonly #listens: Iterable<LiveListen>
+
+  constructor(listens: Iterable<LiveListen>) {
+    this.#listens = listens
+  }
+
+  /**
+   * Returns the live stream with this listen id, or the newest live stream of the call with this callSid. The callSid
+   * of the leg that is streamed (`Listen.legCallSid`) finds the stream, too. Returns undefined if there is none.
+   */
+  get(callSidOrListenId: string): AudioStream | undefined {
+    return this.list().findLast(({ callSid, listen }) =>
+      [listen.id, callSid, listen.legCallSid].includes(callSidOrListenId)
+    )
+  }
+
+  /** Returns all live streams, the oldest first. */
+  list(): AudioStream[] {
+    return Array.from(this.#listens).flatMap(({ live }) => live.stream ?? [])
+  }
+}
+
 /** The listens that have a socket on this instance. */
 export class LiveListens {
   readonly #listens = new Set<LiveListen>()
+  // those of #listens whose socket has not closed
+  readonly #open = new Set<LiveListen>()
+  readonly streams = new LiveStreams(this.#open)
   #opening = 0
   // time at which the drain began, ms since the epoch
   #sealedAt = Infinity
@@ -92,6 +120,8 @@ export class LiveListens {
 
   add(listen: LiveListen): void {
     this.#listens.add(listen)
+    this.#open.add(listen)
+    listen.live.done.then(() => this.#open.delete(listen))
     const { slowReason } = listen.live
     if (slowReason !== undefined) this.#countReadByWs(slowReason)
     listen.over.finally(() => this.#listens.delete(listen))

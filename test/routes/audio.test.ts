@@ -505,3 +505,36 @@ t.test('an open socket keeps its request in memory only for a hook that waits fo
     await until(() => closed === Number(waits), 'the hook that waits')
   }
 })
+
+t.test('jambonz.streams has the streams that are live, and finds them by callSid or listen id', async (t) => {
+  const { app, base } = await voicemail(t)
+  const { calls, streams } = app.jambonz
+  const began: boolean[] = []
+  calls.events.on('stream', (stream) => {
+    began.push(streams.get(stream.listen.id) === stream && streams.get(stream.callSid) === stream)
+  })
+  const first = await askForListen(app, '/in', base)
+  t.same(streams.list(), [], 'a listen that jambonz was asked for is no stream')
+  const socket = await first.open()
+  socket.send(first.metadata())
+  const second = await askForListen(app, '/in', base)
+  const other = await second.open()
+  other.send(second.metadata({ callSid: 'leg-of-second' }))
+  await until(() => began.length === 2, 'both streams')
+  t.same(began, [true, true], 'a listener of `stream` finds the stream')
+  t.same(
+    streams.list().map(({ listen }) => listen.id),
+    [first.id, second.id],
+    'the oldest comes first'
+  )
+  t.equal(streams.get('leg-of-second')?.listen.id, second.id)
+  t.equal(streams.get('nobody'), undefined)
+  socket.close()
+  await streams.get(first.id)?.done
+  t.equal(streams.get(first.callSid), undefined, 'a stream whose socket has closed is not live')
+  t.same(
+    streams.list().map(({ callSid }) => callSid),
+    [second.callSid]
+  )
+  other.close()
+})
