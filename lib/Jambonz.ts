@@ -21,7 +21,7 @@ import { checkAudioOptions, type AudioHandler, type AudioRouteOptions } from './
 import type { LiveListenServices } from './listening/LiveListen.js'
 import type { LiveListens, LiveStreams } from './listening/LiveListens.js'
 import { joinPath } from './listening/ownUrls.js'
-import { checkOptions } from './model/checkOptions.js'
+import { checkOptions, kindOf } from './model/checkOptions.js'
 import { ERR_OPTIONS } from './model/errors.js'
 import { HOOK_WAIT } from './model/listenLife.js'
 import type { Metrics } from './metrics/Metrics.js'
@@ -105,8 +105,9 @@ export class Jambonz {
   ): this
   webhook(path: string, ...rest: [WebhookHandler] | [WebhookRouteOptions, WebhookHandler]): this {
     const [options, handler] = readArguments<WebhookRouteOptions, WebhookHandler>('webhook', path, rest)
-    registerWebhook(this.#instance, this.#runtime, path, options, handler)
-    return this
+    return this.#add('webhook', path, () => {
+      registerWebhook(this.#instance, this.#runtime, path, options, handler)
+    })
   }
 
   /**
@@ -133,8 +134,9 @@ export class Jambonz {
   ): this
   actionHook(path: string, ...rest: [ActionHookHandler] | [HookRouteOptions, ActionHookHandler]): this {
     const [options, handler] = readArguments<HookRouteOptions, ActionHookHandler>('actionHook', path, rest)
-    registerActionHook(this.#instance, this.#runtime, path, options, handler)
-    return this
+    return this.#add('actionHook', path, () => {
+      registerActionHook(this.#instance, this.#runtime, path, options, handler)
+    })
   }
 
   /** Adds POST `path` for call status events, which update and end the `Call`s. The handler is optional. */
@@ -144,8 +146,9 @@ export class Jambonz {
     const place = checkPath('statusHook', path)
     if (rest.length > 1) throw new ERR_OPTIONS(`${place} has no options: write ${USAGE.statusHook}`)
     if (handler !== undefined) checkHandler('statusHook', place, handler)
-    registerStatusHook(this.#instance, this.#runtime, path, handler)
-    return this
+    return this.#add('statusHook', path, () => {
+      registerStatusHook(this.#instance, this.#runtime, path, handler)
+    })
   }
 
   /** Adds the websocket `path`. Listen verbs whose `url` is this path stream their audio to the handler. */
@@ -155,14 +158,10 @@ export class Jambonz {
     const [options, handler] = readArguments<AudioRouteOptions, AudioHandler>('audio', path, rest)
     checkAudioOptions(options, path)
     const { record = true, output = true, paced = false } = options
-    registerAudio(this.#instance, this.#runtime, path, {
-      path: joinPath(this.#instance.prefix, path),
-      record,
-      output,
-      paced,
-      handler
+    const route = { path: joinPath(this.#instance.prefix, path), record, output, paced, handler }
+    return this.#add('audio', path, () => {
+      registerAudio(this.#instance, this.#runtime, path, route)
     })
-    return this
   }
 
   /**
@@ -191,6 +190,19 @@ export class Jambonz {
     await Promise.all([answered(Infinity), sockets.drain(ANSWER_PATIENCE)])
   }
 
+  /** Calls `add`. Fastify's error for a route that comes too late does not name the route, so ours replaces it. */
+  #add(method: Method, path: string, add: () => void): this {
+    try {
+      add()
+    } catch (err) {
+      if ((err as { code?: unknown } | null)?.code !== BOOTED) throw err
+      throw new ERR_OPTIONS(
+        `${method}('${path}') came too late: the application has started. Call it before fastify.listen() and fastify.ready()`
+      )
+    }
+    return this
+  }
+
   /**
    * Returns the metrics of this instance in Prometheus' text format 0.0.4. The option `registry` contains them, too.
    */
@@ -198,6 +210,9 @@ export class Jambonz {
     return this.#runtime.metrics.text()
   }
 }
+
+/** The code of avvio's error for a plugin that is registered after the start of the application. */
+const BOOTED = 'AVV_ERR_ROOT_PLG_BOOTED'
 
 /** The methods that add a route, and their arguments, for the texts of errors. */
 const USAGE = {
@@ -232,8 +247,14 @@ function readArguments<Options extends object, Handler>(
 
 /** Returns the call of the method with this path, for the texts of errors. */
 function checkPath(method: Method, path: unknown): string {
-  if (typeof path === 'string') return `${method}('${path}')`
-  throw new ERR_OPTIONS(`${method}(): the path is ${kindOf(path)}, not a string: write ${USAGE[method]}`)
+  if (typeof path !== 'string') {
+    throw new ERR_OPTIONS(`${method}(): the path is ${kindOf(path)}, not a string: write ${USAGE[method]}`)
+  }
+  const place = `${method}('${path}')`
+  if (!/^(?:$|[/*])/.test(path)) {
+    throw new ERR_OPTIONS(`${place}: the path must begin with a slash: '/${path}'`)
+  }
+  return place
 }
 
 function checkHandler(method: Method, place: string, handler: unknown): void {
@@ -243,11 +264,4 @@ function checkHandler(method: Method, place: string, handler: unknown): void {
     ? `pass a function that returns the verbs, as in ${method}(path, () => verbs)`
     : `write ${USAGE[method]}`
   throw new ERR_OPTIONS(`${place}: the handler is ${kindOf(handler)}, not a function: ${hint}`)
-}
-
-function kindOf(value: unknown): string {
-  if (value === null || value === undefined) return String(value)
-  if (Array.isArray(value)) return 'an array'
-  if (Number.isNaN(value)) return 'NaN'
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

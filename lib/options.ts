@@ -153,7 +153,8 @@ export const OptionsSchema = Type.Object(
     recording: Type.Optional(
       Type.Unsafe<RecordingOptions>({
         ...RecordingOptionsSchema,
-        description: 'how calls are recorded: see [Recording](#recording)',
+        description:
+          "how calls are recorded, as in `{ directory: 'recordings' }`: see [Recording](#recording)",
         unset: 'none'
       })
     ),

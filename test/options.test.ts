@@ -151,7 +151,10 @@ t.test('the error about an option says what was given, in words, without markdow
     [{ store: 'redis' }, /store: an object, not "redis" \(the store that/],
     [{ webhookSecret: [] }, /webhookSecret: one of .*, an array that is not empty, not an empty array/],
     [{ webhookSecret: [''] }, /webhookSecret: .*not an array of 1/],
-    [{ recording: true }, /recording: an object, not true \(how calls are recorded: see Recording\)/],
+    [
+      { recording: true },
+      /recording: an object, not true \(how calls are recorded, as in `\{ directory: 'recordings' \}`: see Recording\)/
+    ],
     [{ limits: () => {} }, /limits: an object, not a function \(see Limits\)/]
   ]
   for (const [options, message] of rows) {

@@ -8,6 +8,7 @@ import {
   type JambonzEventName
 } from '../model/payloads.js'
 import type { Call, Listen, Recording } from '../model/schema.js'
+import type { RecordingError } from '../recording/types.js'
 
 /** The events that `calls.events` emits about the calls on this instance. */
 export interface CallEventMap extends JambonzEventMap {
@@ -24,8 +25,8 @@ export interface CallEventMap extends JambonzEventMap {
   recording: [recording: Recording, listen: Listen]
   /** a recording is complete on this disk, but not compressed or sent yet; `recording` follows */
   recordingSpooled: [recording: Recording, listen: Listen]
-  /** a recording failed; `error.recording` is the part that was saved */
-  recordingFailed: [error: Error, listen: Listen]
+  /** a recording failed; `error.code` says why, and `listenEnded` has the part that was saved */
+  recordingFailed: [error: RecordingError, listen: Listen]
   /** a call has ended, as its last status event says */
   callEnded: [call: Call]
 }

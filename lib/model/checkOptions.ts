@@ -139,6 +139,14 @@ function kindOfSecret(value: unknown): string {
   return typeof value === 'string' ? `a string of ${value.length}` : 'what was given'
 }
 
+/** Returns what a wrong argument is, in words. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  if (Number.isNaN(value)) return 'NaN'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
 const MAX_LISTED = 40
 
 /** Returns `: did you mean "maxLength"?`, or the list of known names if none is similar. */

@@ -33,6 +33,15 @@ const CallAttributes = {
   customerData: Type.Optional(Type.Unknown())
 }
 
+/** The result of a speech recognition. Speech services add fields of their own. */
+export interface SpeechResult {
+  is_final?: boolean
+  language_code?: string
+  /** what the caller may have said, best first */
+  alternatives?: Array<{ transcript: string; confidence?: number }>
+  [field: string]: unknown
+}
+
 /** A call's first webhook, and any hook of another verb than listen. */
 export const CallWebhookSchema = Type.Object(
   {
@@ -50,6 +59,24 @@ export const CallWebhookSchema = Type.Object(
       Type.Record(Type.String(), Type.Unknown(), {
         description: 'application environment variables: in the first webhook of a call only'
       })
+    ),
+    digits: Type.Optional(Type.String({ description: 'hook of gather: the keys that the caller pressed' })),
+    speech: Type.Optional(
+      Type.Unsafe<SpeechResult>({
+        description: 'hook of gather and transcribe: the result of the speech recognition'
+      })
+    ),
+    reason: Type.Optional(
+      Type.String({
+        description: 'hook of gather: why it ended, such as dtmfDetected, speechDetected or timeout'
+      })
+    ),
+    dial_call_sid: Type.Optional(Type.String({ description: 'hook of dial: the callSid of the called leg' })),
+    dial_call_status: Type.Optional(
+      Type.String({ description: 'hook of dial: completed, failed, busy, no-answer, …' })
+    ),
+    dial_sip_status: Type.Optional(
+      Type.Integer({ description: 'hook of dial: the SIP status of the called leg' })
     )
   },
   { additionalProperties: true }

@@ -14,7 +14,7 @@ import { channelsWithOutput, isSpokenTo, OutputMixer, TwoSides, type Heard } fro
 import { SinkOutput } from './SinkOutput.js'
 import { Spool } from './Spool.js'
 import { StreamRecorder } from './StreamRecorder.js'
-import type { Output, RecordedStream, Recorder } from './types.js'
+import type { Output, RecordedStream, Recorder, RecordingError } from './types.js'
 
 export interface RecordingsDeps {
   logger: FastifyBaseLogger
@@ -34,7 +34,7 @@ export interface Recordings {
    * once, as soon as the recording fails. `heard`: returns the application's audio that the caller heard, if
    * it is recorded, too.
    */
-  start(stream: RecordedStream, onFailed?: (error: Error) => void, heard?: Heard): Recorder
+  start(stream: RecordedStream, onFailed?: (error: RecordingError) => void, heard?: Heard): Recorder
   /**
    * Repairs the recordings that dead instances left in the directory, and looks for more until close(). Resolves after
    * the first look, or after 5 s; never rejects. `onRecovered` is also called for a recording that finish() returned as
@@ -87,7 +87,11 @@ class OpenRecordings implements Recordings {
     return this.#pool.lent
   }
 
-  start(stream: RecordedStream, onFailed: (error: Error) => void = () => {}, heard?: Heard): Recorder {
+  start(
+    stream: RecordedStream,
+    onFailed: (error: RecordingError) => void = () => {},
+    heard?: Heard
+  ): Recorder {
     if (heard === undefined || !this.#options.output || !isSpokenTo(stream)) {
       return this.#start(stream, onFailed)
     }
@@ -95,7 +99,7 @@ class OpenRecordings implements Recordings {
     return new OutputMixer(this.#start(recorded, onFailed), stream.mixType, heard)
   }
 
-  #start(stream: RecordedStream, onFailed: (error: Error) => void): Recorder {
+  #start(stream: RecordedStream, onFailed: (error: RecordingError) => void): Recorder {
     const logger = this.#logger.child({ callSid: stream.callSid, listenId: stream.listen.id })
     const recorder: StreamRecorder = new StreamRecorder(stream, this.#output(stream, logger), {
       options: this.#options,

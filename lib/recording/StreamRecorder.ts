@@ -23,7 +23,7 @@ const PRECISE_DELAY = 200
 export interface RecorderDeps extends BlockWriterDeps {
   logger: FastifyBaseLogger
   /** Called once, as soon as the recording fails. The call may go on for long. */
-  onFailed: (error: Error) => void
+  onFailed: (error: RecordingError) => void
   /** Called once, when finish() or abandon() has done all its work. */
   onEnded: () => void
 }

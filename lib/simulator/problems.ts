@@ -193,7 +193,7 @@ const KINDS = {
     severity: 'error',
     then: 'jambonz accepts only the statuses 200, 202 and 204, and follows no redirect',
     change:
-      'look for the error in the answer and in the log of the application. If the signature is refused, give the simulator the secret of the application (webhookSecret, --secret)'
+      'status 404: check the path and the method of the url. Status 401: give the simulator the secret or the credentials of the application (webhookSecret and webhookAuth, --secret and --auth). Any other status: look for the error in the answer and in the log of the application'
   },
   answerIgnored: {
     severity: 'warning',

@@ -41,6 +41,7 @@ t.test('each method that adds a route says which argument is missing or wrong', 
       [[3, handler], /the path is a number, not a string/],
       [[handler], /the path is a function, not a string/],
       [[null, handler], /the path is null, not a string/],
+      [['x', handler], /\('x'\): the path must begin with a slash: '\/x'/],
       [['/x', [{ verb: 'hangup' }]], /the handler is an array, not a function: pass a function that returns/],
       [['/x', null], /the handler is null, not a function/],
       [['/x', { schema: {} }], /the handler is an object, not a function/],
@@ -68,6 +69,34 @@ t.test('each method that adds a route says which argument is missing or wrong', 
     t.throws(() => add(), { message: told })
   }
   await app.ready()
+})
+
+t.test('a route that comes after the start is named, with what to do', async (t) => {
+  const app = await build(t)
+  await app.ready()
+  for (const method of METHODS) {
+    const add = app.jambonz[method].bind(app.jambonz) as Adding
+    t.throws(() => add('/late', handler), {
+      code: 'FST_JAMBONZ_OPTIONS',
+      message: new RegExp(`${method}\\('/late'\\) came too late: .* Call it before fastify\\.listen\\(\\)`)
+    })
+  }
+})
+
+t.test('calls.update() names a wrong callSid and wrong data, and writes nothing', async (t) => {
+  const app = await build(t)
+  const update = app.jambonz.calls.update.bind(app.jambonz.calls) as Adding
+  const rows: Array<[unknown[], RegExp]> = [
+    [[{ ticket: 7 }], /the callSid is an object, not a string: write calls\.update\(callSid, /],
+    [['', { ticket: 7 }], /the callSid is empty/],
+    [['call-1'], /the data is undefined, not an object/],
+    [['call-1', 'vip'], /the data is a string, not an object/],
+    [['call-1', ['vip']], /the data is an array, not an object/]
+  ]
+  for (const [given, message] of rows) {
+    await t.rejects(update(...given) as Promise<unknown>, { code: 'FST_JAMBONZ_OPTIONS', message })
+  }
+  t.strictSame(await app.jambonz.calls.list(), [])
 })
 
 t.test('options that are undefined stand for no options', async (t) => {

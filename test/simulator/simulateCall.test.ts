@@ -290,6 +290,10 @@ t.test('an invalid option makes simulateCall() throw an error that names the opt
     [{ press: 'x' }, /press 'x': only 0-9/],
     [{ press: '1@soon' }, /time must read like/],
     [{ press: { digits: '' } }, /press ''/],
+    [{ press: 1 }, /press 1 must be a string, as in '#'/],
+    [{ presss: '#' }, /there is no option presss: use url, app, hook, .*press/],
+    [{ faults: { drop: 5 } }, /there is no option faults\.drop: use slowUpgradeMs, .*dropAfterMs/],
+    [{ bLeg: { answers: false } }, /there is no option bLeg\.answers: use answer, /],
     [{ patienceMs: -1 }, /patienceMs -1/],
     [{ hangUpAfterMs: Number.NaN }, /hangUpAfterMs NaN/],
     [{ app, hook: '/in', statusHook: 'mailto:x' }, /statusHook/]

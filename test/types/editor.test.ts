@@ -14,7 +14,15 @@ const { options } = ts.parseJsonConfigFileContent(
   ts.sys,
   '.'
 )
-const editor = new Editor('test/types', { ...options, incremental: false, tsBuildInfoFile: undefined })
+// The strictest setting of an application; it applies to every file of this test.
+const strictest = { exactOptionalPropertyTypes: true }
+const editor = new Editor('test/types', {
+  ...options,
+  ...strictest,
+  rootDir: process.cwd(),
+  incremental: false,
+  tsBuildInfoFile: undefined
+})
 const edit = (code: string): EditedFile => editor.open(HEAD + code)
 
 /**
@@ -97,8 +105,28 @@ const right = [
 const returning = (code: string): EditedFile => edit(`app.jambonz.webhook('/a', async () => ${code})`)
 const wrong = mistakes.map(([code, text]) => ({ code, text, file: returning(code) }))
 const fine = right.map((code) => ({ code, file: returning(code) }))
+const applications = [
+  `import { Redis } from 'ioredis'
+   import { redisStore } from '../../lib/store/redis.js'
+   await app.register(jambonzListen, { store: redisStore(new Redis()), webhookSecret: process.env.SECRET })`,
+  `app.jambonz.webhook('/choice', async ({ body }) => {
+     const said: string | undefined = body.speech?.alternatives?.[0]?.transcript
+     const keys: string | undefined = body.digits
+     if (body.dial_call_status === 'busy' || body.reason === 'timeout') return []
+     return [{ verb: 'say', text: said ?? keys ?? '' }]
+   })`,
+  `app.jambonz.calls.events.on('recordingFailed', ({ code, message }, { id }) => {
+     const told: string = code + message + id
+     app.log.error(told)
+   })`
+]
+const whole = applications.map((code) => ({ code, file: edit(code) }))
 
 t.test('a mistake in a verb is a type error that names the mistake', async (t) => {
   for (const { code, text, file } of wrong) t.match(file.errors().join('\n'), text, code)
   for (const { code, file } of fine) t.strictSame(file.errors(), [], code)
+})
+
+t.test('applications as users write them need no cast, with the strictest settings', async (t) => {
+  for (const { code, file } of whole) t.strictSame(file.errors(), [], code)
 })

@@ -2,8 +2,9 @@ import type { EventEmitter } from 'node:events'
 import { Type } from '@sinclair/typebox'
 import type { CallEventMap } from '../../correlation/CallEvents.js'
 import type { Correlation } from '../../correlation/Correlation.js'
-import { checkOptions } from '../../model/checkOptions.js'
+import { checkOptions, kindOf } from '../../model/checkOptions.js'
 import { ERR_API_MISSING, ERR_NOT_REACHED, ERR_OPTIONS, ERR_VERB_INVALID } from '../../model/errors.js'
+import { isObject } from '../../model/json.js'
 import type { Call } from '../../model/schema.js'
 import type { StoreHealth } from '../../store/CallStore.js'
 import { jsonOfVerbs, type HandlerResult } from '../../verbs/index.js'
@@ -64,8 +65,12 @@ export class LiveCalls {
   }
 
   /** Merges `data`, JSON, key by key into `call.data`, which all instances see. */
-  update(callSid: string, data: Readonly<Record<string, unknown>>): Promise<Call> {
-    return this.#correlation.updated(callSid, data)
+  async update(callSid: string, data: Readonly<Record<string, unknown>>): Promise<Call> {
+    const wrong = wrongArgument(callSid, data)
+    if (wrong !== undefined) {
+      throw new ERR_OPTIONS(`calls.update(): ${wrong}: write calls.update(callSid, { name: value })`)
+    }
+    return await this.#correlation.updated(callSid, data)
   }
 
   /** Handles a message of another instance. For the plugin. */
@@ -195,4 +200,11 @@ function asJson(verbs: HandlerResult): HandlerResult {
   throw new ERR_VERB_INVALID(
     `a ${typeof verbs} is no verbs: pass an array of verbs, one verb, a WebhookResponse, or nothing`
   )
+}
+
+/** Returns what is wrong with the arguments of `update()`, for an application in JavaScript. */
+function wrongArgument(callSid: unknown, data: unknown): string | undefined {
+  if (typeof callSid !== 'string') return `the callSid is ${kindOf(callSid)}, not a string`
+  if (callSid === '') return 'the callSid is empty'
+  return isObject(data) ? undefined : `the data is ${kindOf(data)}, not an object`
 }

@@ -29,7 +29,7 @@ function isList(speech: Speech): speech is readonly Speech[] {
 
 function decode(speech: Piece): Sound {
   if (typeof speech === 'string' || speech instanceof URL) {
-    return parseWav(readSpeechFile(speech))
+    return parseWav(readSpeechFile(speech), String(speech))
   }
   if (Buffer.isBuffer(speech)) return parseWav(speech)
   if (!Number.isInteger(speech.sampleRate) || speech.sampleRate <= 0) {
@@ -43,6 +43,6 @@ function readSpeechFile(path: string | URL): Buffer {
   try {
     return readFileSync(path)
   } catch (error) {
-    throw new SIM_AUDIO(`${String(path)} can't be read (${reasonOf(error)})`)
+    throw new SIM_AUDIO(`${String(path)} can't be read as a WAV file (${reasonOf(error)})`)
   }
 }

@@ -11,14 +11,19 @@ export interface Sound {
   sampleRate: number
 }
 
-/** Reads the first channel of a 16-bit PCM WAV of any rate. Throws FST_JAMBONZ_SIM_AUDIO. */
-export function parseWav(wav: Buffer): Sound {
+/**
+ * Reads the first channel of a 16-bit PCM WAV of any rate. Throws FST_JAMBONZ_SIM_AUDIO. `name`: the file, for the text
+ * of the error.
+ */
+export function parseWav(wav: Buffer, name = 'the speech'): Sound {
   if (
     wav.length < 12 ||
     wav.toString('latin1', 0, 4) !== 'RIFF' ||
     wav.toString('latin1', 8, 12) !== 'WAVE'
   ) {
-    throw new SIM_AUDIO('not a WAV file (no RIFF/WAVE header); raw samples go in as { pcm, sampleRate }')
+    throw new SIM_AUDIO(
+      `${name} is not a WAV file (no RIFF/WAVE header); raw samples go in as { pcm, sampleRate }`
+    )
   }
   let format: { channels: number; sampleRate: number } | undefined
   for (let at = 12; at + 8 <= wav.length;) {

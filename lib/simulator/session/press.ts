@@ -18,6 +18,11 @@ export function parsePress(press: Press | undefined): KeyPress[] {
   if (press === undefined) return []
   return (Array.isArray(press) ? press : [press]).map((one) => {
     const { digits, atMs, holdMs = HOLD_MS } = typeof one === 'string' ? parseText(one) : one
+    if (typeof digits !== 'string') {
+      throw new SIM_OPTIONS(
+        `press ${JSON.stringify(one)} must be a string, as in '#' or '1@2s', or { digits, atMs }`
+      )
+    }
     checkDigits(digits)
     return { digits, atMs, holdMs: checkHold(holdMs) }
   })

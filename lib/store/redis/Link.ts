@@ -33,7 +33,7 @@ export interface RedisConnection extends RedisCommands {
 }
 
 interface ClientOptions {
-  readonly options?: { readonly keyPrefix?: string }
+  readonly options?: { readonly keyPrefix?: string | undefined }
 }
 
 interface StandaloneClient extends ClientOptions {
