@@ -1,4 +1,5 @@
 import { loadSpeech, type Speech } from './audio/load.js'
+import { checkEvent, checkMethodOptions } from './checkCall.js'
 import { Clock } from './clock.js'
 import { deferred } from './deferred.js'
 import { SIM_ENDED } from './errors.js'
@@ -81,6 +82,7 @@ export class SimulatedCall implements Promise<CallStory> {
   /** Has the caller press these keys now, each for 100 ms or `holdMs`, 150 ms apart. */
   press(digits: string, options: { holdMs?: number } = {}): void {
     this.#check('press')
+    checkMethodOptions('press', options)
     checkDigits(digits)
     this.#session.caller.press({ digits, atMs: undefined, holdMs: checkHold(options.holdMs) })
   }
@@ -140,18 +142,21 @@ export class SimulatedCall implements Promise<CallStory> {
    * before this call. Throws FST_JAMBONZ_SIM_WAIT after `timeoutMs` real ms (10 000), or when the call ends without
    * such an event.
    */
-  waitFor<Name extends EventName>(
+  async waitFor<Name extends EventName>(
     name: Name,
     predicate?: (payload: EventPayloads[Name]) => boolean,
     options: { timeoutMs?: number } = {}
   ): Promise<EventPayloads[Name]> {
-    return this.#events.waitFor(name, predicate, options.timeoutMs)
+    checkEvent('waitFor', name)
+    checkMethodOptions('waitFor', options)
+    return await this.#events.waitFor(name, predicate, options.timeoutMs)
   }
 
   on<Name extends EventName>(
     name: Name,
     listener: (payload: EventPayloads[Name], atMs: number) => void
   ): this {
+    checkEvent('on', name)
     this.#events.on(name, (event: SimulatorEvent) =>
       listener(event.payload as EventPayloads[Name], event.atMs)
     )
@@ -162,6 +167,7 @@ export class SimulatedCall implements Promise<CallStory> {
     name: Name,
     listener: (payload: EventPayloads[Name], atMs: number) => void
   ): this {
+    checkEvent('once', name)
     const off = this.#events.on(name, (event: SimulatorEvent) => {
       off()
       listener(event.payload as EventPayloads[Name], event.atMs)

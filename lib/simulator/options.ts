@@ -3,12 +3,12 @@ import { Server } from 'node:http'
 import { Server as TlsServer } from 'node:https'
 import { speechLike } from './audio/generate.js'
 import { loadSpeech } from './audio/load.js'
+import { checkCallOptions } from './checkCall.js'
 import { SIM_OPTIONS } from './errors.js'
 import type { Faults } from './faults.js'
 import { InProcessNetwork, TcpNetwork, targetOf, type Network } from './network.js'
 import { parsePress, type KeyPress } from './session/press.js'
 import type { AppLike, BLeg, SimulateCallOptions, SimulatorEvent, Transcript } from './types.js'
-import { checkNames } from './optionNames.js'
 
 const DEFAULT_PUBLIC_URL = 'http://127.0.0.1'
 const DEFAULT_SPEECH_SECONDS = 3
@@ -64,7 +64,7 @@ export interface ResolvedOptions {
 
 /** Checks the options and adds the defaults. Throws FST_JAMBONZ_SIM_OPTIONS or FST_JAMBONZ_SIM_AUDIO. */
 export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
-  checkNames(options)
+  checkCallOptions(options)
   const { url, network, ready } = resolveTarget(options)
   const speed = options.speed ?? Infinity
   if (!(speed > 0)) {

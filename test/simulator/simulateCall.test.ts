@@ -291,12 +291,39 @@ t.test('an invalid option makes simulateCall() throw an error that names the opt
     [{ press: '1@soon' }, /time must read like/],
     [{ press: { digits: '' } }, /press ''/],
     [{ press: 1 }, /press 1 must be a string, as in '#'/],
-    [{ presss: '#' }, /there is no option presss: use url, app, hook, .*press/],
-    [{ faults: { drop: 5 } }, /there is no option faults\.drop: use slowUpgradeMs, .*dropAfterMs/],
-    [{ bLeg: { answers: false } }, /there is no option bLeg\.answers: use answer, /],
+    [{ presss: '#' }, /presss: there is no such option: did you mean "press"/],
+    [
+      { faults: { drop: 5 } },
+      /faults\.drop: there is no such option: use one of slowUpgradeMs, .*dropAfterMs/
+    ],
+    [{ bLeg: { answers: false } }, /bLeg\.answers: there is no such option: did you mean "answer"/],
     [{ patienceMs: -1 }, /patienceMs -1/],
     [{ hangUpAfterMs: Number.NaN }, /hangUpAfterMs NaN/],
-    [{ app, hook: '/in', statusHook: 'mailto:x' }, /statusHook/]
+    [{ app, hook: '/in', statusHook: 'mailto:x' }, /statusHook/],
+    [{ hangUpAfter: 5 }, /hangUpAfter: there is no such option: did you mean "hangUpAfterMs"/],
+    [{ Speech: null }, /did you mean "speech"/],
+    [{ statusHook: 5 }, /statusHook: a string, not 5/],
+    [{ direction: 'in' }, /direction: one of inbound, outbound, not "in"/],
+    [{ speakAt: 'begin' }, /speakAt: one of listen, answer/],
+    [{ allowSelfSigned: 'yes' }, /allowSelfSigned: true or false, not "yes"/],
+    [
+      { webhookAuth: { user: 'x', password: 'sesame' } },
+      /webhookAuth\.user: .*use one of username, password/
+    ],
+    [{ faults: { dropAfter: 5 } }, /faults\.dropAfter: .*did you mean "dropAfterMs"/],
+    [
+      { faults: { stall: { fromMs: 5 } } },
+      /faults\.stall\.forMs: is missing: it has to be a number of 0 or more/
+    ],
+    [{ faults: { metadata: 'quotes' } }, /faults\.metadata: one of apostrophe, quote, cut/],
+    [{ bLeg: { answer: 'no' } }, /bLeg\.answer: one of true, false, a whole number, not "no"/],
+    [{ bLeg: { hangupAfterMs: 1 } }, /bLeg\.hangupAfterMs: .*did you mean "hangUpAfterMs"/],
+    [{ press: { digits: '1', at: 5 } }, /press\.at: .*use one of digits, atMs, holdMs/],
+    [{ press: ['1', { digits: '1', atMs: '5' }] }, /press\.atMs: a number of 0 or more, not "5" \(ms\)/],
+    [{ transcripts: ['a', { txt: 'b' }] }, /transcripts\.1\.txt: .*did you mean "text"/],
+    [{ recordAllCalls: true }, /recordAllCalls: an object, not true/],
+    [{ keepAudio: 'no' }, /keepAudio: one of "?false"?, a number of 0 or more/],
+    [{ onEvent: 'x' }, /onEvent: a function, not "x"/]
   ]
   for (const [options, message] of cases) {
     const whole =
@@ -305,6 +332,19 @@ t.test('an invalid option makes simulateCall() throw an error that names the opt
         : { app, hook: '/in', ...options }
     t.throws(() => simulateCall(whole), { code: 'FST_JAMBONZ_SIM_OPTIONS', message })
   }
+  t.throws(() => simulateCall(undefined as never), { code: 'FST_JAMBONZ_SIM_OPTIONS', message: /an object/ })
+  const call = simulateCall({ app, hook: '/in' })
+  const code = 'FST_JAMBONZ_SIM_OPTIONS'
+  t.throws(() => call.press('1', { hold: 5 } as never), { code, message: /press\(\)\.hold: .*"?holdMs/ })
+  t.throws(() => call.on('listen:opened' as never, () => {}), { code, message: /did you mean "listen:open"/ })
+  t.throws(() => call.once('hangUp' as never, () => {}), { code, message: /did you mean "hangup"/ })
+  await t.rejects(call.waitFor('listen' as never), { code, message: /there is no such event: use one of/ })
+  await t.rejects(call.waitFor('verb', undefined, { timeout: 5 } as never), {
+    code,
+    message: /waitFor\(\)\.timeout/
+  })
+  call.hangUp()
+  await call
   for (const wrong of [
     '/nowhere.wav',
     Buffer.from('no wav'),
