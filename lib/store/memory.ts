@@ -31,7 +31,7 @@ const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
 /**
  * The share of all calls that is dropped together when the store is full. To drop calls one by one would be
- * slower, because each time it would look at all calls of the ranks before.
+ * slower, because a Map looks for its oldest entry from the beginning, and passes all deleted entries.
  */
 const LOT = 1 / 32
 /** minimum ms between two warnings that calls were dropped whose sockets are open, or may still come */
@@ -46,11 +46,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): CallStore {
   return new MemoryStore(options.maxCalls ?? DEFAULT_MAX_CALLS)
 }
 
-interface Entry {
-  kept: KeptCall
-  /** time at which the call expires, ms of performance.now() */
-  expires: number
-  rank: Rank
+/** A call, and what the store itself needs. */
+interface Entry extends KeptCall {
+  /** time at which the call expires, whole ms of performance.now(): V8 would box a fraction */
+  readonly expires: number
+  readonly rank: Rank
 }
 
 /**
@@ -67,8 +67,15 @@ function rankOf(call: StoredCall): Rank {
 
 class MemoryStore implements CallStore {
   readonly shared = false
-  /** the calls, by callSid; the call with the oldest last event first */
-  readonly #entries = new Map<string, Entry>()
+  /**
+   * the calls of each rank, by callSid; the call with the oldest last event first. With all calls in one Map, a full
+   * store would pass thousands of calls of another rank to find those that it drops.
+   */
+  readonly #calls: Readonly<Record<Rank, Map<string, Entry>>> = {
+    idle: new Map(),
+    expecting: new Map(),
+    streaming: new Map()
+  }
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
   #context!: StoreContext
@@ -91,7 +98,9 @@ class MemoryStore implements CallStore {
 
   async list(): Promise<StoredCall[]> {
     this.#sweep()
-    return Array.from(this.#entries.values(), ({ kept }) => kept.call).sort(newestFirst)
+    return RANKS.flatMap((rank) => Array.from(this.#calls[rank].values(), ({ call }) => call)).sort(
+      newestFirst
+    )
   }
 
   async write(callSid: string, write: CallWrite): Promise<Written> {
@@ -134,31 +143,44 @@ class MemoryStore implements CallStore {
     this.#waiters.close()
   }
 
+  #find(callSid: string): Entry | undefined {
+    const { idle, expecting, streaming } = this.#calls
+    return expecting.get(callSid) ?? streaming.get(callSid) ?? idle.get(callSid)
+  }
+
   #live(callSid: string): KeptCall | undefined {
-    const entry = this.#entries.get(callSid)
-    return entry !== undefined && (entry.expires > performance.now() || streams(entry.kept.call))
-      ? entry.kept
+    const entry = this.#find(callSid)
+    return entry !== undefined && (entry.expires > performance.now() || entry.rank === 'streaming')
+      ? entry
       : undefined
   }
 
-  #keep(callSid: string, kept: KeptCall): void {
+  #keep(callSid: string, { call, final }: KeptCall): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
-    const rank = rankOf(kept.call)
-    const expires = performance.now() + (rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl)
-    // The call becomes the newest.
-    this.#entries.delete(callSid)
-    this.#entries.set(callSid, { kept, expires, rank })
-    if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
+    const rank = rankOf(call)
+    const ttl = rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl
+    const expires = Math.ceil(performance.now() + ttl)
+    // The call becomes the newest of its rank.
+    const before = this.#find(callSid)
+    if (before !== undefined) this.#calls[before.rank].delete(callSid)
+    this.#calls[rank].set(callSid, { call, final, expires, rank })
+    if (this.#size > this.#maxCalls) this.#forget(callSid)
+  }
+
+  get #size(): number {
+    const { idle, expecting, streaming } = this.#calls
+    return idle.size + expecting.size + streaming.size
   }
 
   /** Drops calls, in the order of RANKS, until a LOT of the space is free. Never drops `newest`. */
   #forget(newest: string): void {
-    const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)
+    let surplus = this.#size - this.#maxCalls + Math.floor(this.#maxCalls * LOT)
     for (const rank of RANKS) {
-      for (const [callSid, entry] of this.#entries) {
-        if (this.#entries.size <= enough) return
-        if (callSid === newest || entry.rank !== rank) continue
-        this.#entries.delete(callSid)
+      for (const callSid of this.#calls[rank].keys()) {
+        if (surplus <= 0) return
+        if (callSid === newest) continue
+        this.#calls[rank].delete(callSid)
+        surplus--
         if (rank !== 'idle') this.#warn()
       }
     }
@@ -174,10 +196,11 @@ class MemoryStore implements CallStore {
     )
   }
 
+  /** Drops calls that have expired. A call that streams does not expire. */
   #sweep(): void {
     const now = performance.now()
-    for (const [callSid, { expires, kept }] of this.#entries) {
-      if (expires <= now && !streams(kept.call)) this.#entries.delete(callSid)
+    for (const calls of [this.#calls.idle, this.#calls.expecting]) {
+      for (const [callSid, { expires }] of calls) if (expires <= now) calls.delete(callSid)
     }
   }
 }
