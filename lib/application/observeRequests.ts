@@ -44,7 +44,8 @@ export function observeRequests(
     const trace = tracing && beginRequestSpan(tracing, request, kind)
     if (trace) request[kTrace] = trace
     // onResponse does not run if jambonz has closed the connection, so the close of the response is counted.
-    reply.raw.once('close', () => {
+    // `on()` costs less than `once()`, and a response closes once.
+    reply.raw.on('close', () => {
       metrics.requested(kind, outcomeOf(request, reply))
       if (trace) endRequestSpan(trace, request, reply)
     })

@@ -236,7 +236,10 @@ const FORGET_EVERY = 1_000
 
 /** The listens that this instance answered in the last minutes and whose sockets have not come to it. */
 export class ExpectedListens {
-  /** when each listen was last answered, ms of performance.now(), by listen id, in the order of the first answers */
+  /**
+   * when each listen was last answered, whole ms of performance.now(), by listen id, in the order of the first answers.
+   * V8 would make an object of each fraction, and there is one for each answer of the last seconds.
+   */
   readonly #answeredAt = new Map<string, number>()
   /** the time at which old listens were last forgotten, ms of performance.now() */
   #forgotAt = -Infinity
@@ -254,7 +257,7 @@ export class ExpectedListens {
   add(listenId: string): void {
     const now = performance.now()
     if (now - this.#forgotAt > FORGET_EVERY) this.#forgetOld(now)
-    this.#answeredAt.set(listenId, now)
+    this.#answeredAt.set(listenId, Math.floor(now))
   }
 
   /** Notes that the socket of a listen has come to this instance. */
