@@ -337,8 +337,8 @@ export const ERR_API = define(
 )
 export const ERR_API_REFUSED = define(
   'FST_JAMBONZ_API_REFUSED',
-  "jambonz' REST api refused a request",
-  "jambonz' REST api refused %s Calls with status %s: %s",
+  "jambonz' REST api refused a request, or gave an answer that the plugin cannot read",
+  "jambonz' REST api answered %s Calls with status %s: %s",
   502
 )
 

@@ -195,6 +195,11 @@ const KINDS = {
     change:
       'status 404: check the path and the method of the url. Status 401: give the simulator the secret or the credentials of the application (webhookSecret and webhookAuth, --secret and --auth). Any other status: look for the error in the answer and in the log of the application'
   },
+  answerInvalid: {
+    severity: 'error',
+    then: 'jambonz reads a body of the content type application/json as JSON. If that fails, the request has failed for jambonz, as if no answer had come',
+    change: 'answer with valid JSON, or without a body and its content type. A proxy may have cut the answer'
+  },
   answerIgnored: {
     severity: 'warning',
     then: 'jambonz runs no verbs of this answer: it accepts only a JSON array with the content type application/json',

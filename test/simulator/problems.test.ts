@@ -326,6 +326,16 @@ t.test(
     t.match(typeless.problems, [
       { code: 'answerIgnored', what: /content type is not application/, change: /content type/ }
     ])
+    for (const body of ['[{"verb":"hang', '']) {
+      const cut = await refusing({ '/in': { contentType: 'application/json', body } })
+      t.match(cut.problems, [
+        {
+          code: 'answerInvalid',
+          severity: 'error',
+          what: /\/in was answered with 200, but the body is not the JSON that its content type names \(/
+        }
+      ])
+    }
     const created = await refusing({
       '/in': [{ verb: 'gather', timeout: 1, actionHook: '/created' }],
       '/created': { status: 201, contentType: 'application/json', body: '[{"verb":"hangup"}]' }

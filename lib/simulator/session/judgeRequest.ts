@@ -8,11 +8,14 @@ export function judgeRequest(request: RequestRecord, report: Report): void {
   if (transport === 'websocket') return
   const what = `${kind} ${method} ${new URL(url).pathname}`
   const said = body === undefined || body === '' ? '' : `: ${quote(body)}`
-  if (error !== undefined) {
-    const code = status === undefined ? 'requestFailed' : 'requestRefused'
-    return report(code, `${what} failed: ${error}${said}`, url)
+  if (status === undefined) {
+    if (error !== undefined) report('requestFailed', `${what} failed: ${error}`, url)
+    return
   }
-  if (status === undefined) return
+  if (error !== undefined) {
+    const but = `was answered with ${status}, but the body is not the JSON that its content type names (${error})`
+    return report('answerInvalid', `${what} ${but}${said}`, url)
+  }
   if (!OK.includes(status)) return report('requestRefused', `${what} was answered with ${status}${said}`, url)
   if (kind === 'status' || said === '' || Array.isArray(reply)) return
   const kindOf = isArray(body)
