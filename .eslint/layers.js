@@ -34,12 +34,6 @@ const ROOF = FLOORS.length
  */
 const ABOVE = { 'lib/monitor/': ROOF + 1, 'lib/simulator/': ROOF + 1 }
 
-/**
- * The one file of the plugin that the simulator imports, too. It checks options, and knows nothing of the protocol, so
- * it cannot make the same mistake on both sides of the wire.
- */
-const SHARED = 'lib/model/checkOptions.js'
-
 /** The ESLint rule that reports an import from a higher floor, or from another folder on the same floor. */
 export const layers = {
   meta: {
@@ -62,7 +56,6 @@ export const layers = {
       const to = roomOf(target)
       if (to === undefined || to.path === from.path) return
       const data = { from: from.path, to: to.path }
-      if (isSimulator(from) && target === SHARED) return
       if (isSimulator(from) || isSimulator(to)) context.report({ node, messageId: 'simulator', data })
       else if (to.floor >= from.floor) context.report({ node, messageId: 'above', data })
     }
