@@ -27,6 +27,7 @@ import { isoTime } from '../model/time.js'
 
 /** Number of checkpoints between two checks whether the file was removed from its directory. */
 const LOOK_AFTER = 2
+const FILE_NAME_FAILED = 'recording.fileName failed: the default name is used'
 
 export interface FileOutputDeps {
   options: ResolvedRecordingOptions
@@ -298,11 +299,17 @@ export class FileOutput implements Output {
     const { options, logger } = this.#deps
     if (options.fileName === undefined) return undefined
     try {
-      const name = cleanName(options.fileName(this.#stream))
+      const given: unknown = options.fileName(this.#stream)
+      const name = typeof given === 'string' ? cleanName(given) : ''
       if (name !== '') return name
-      logger.error('recording.fileName returned no valid file name: the default name is used')
+      logger.error(
+        { returned: given instanceof Promise ? 'promise' : typeof given },
+        'recording.fileName returned no valid file name: the default name is used'
+      )
+      // The rejection of an async function would end the process if nobody handled it.
+      if (given instanceof Promise) given.catch((err: unknown) => logger.error({ err }, FILE_NAME_FAILED))
     } catch (err) {
-      logger.error({ err }, 'recording.fileName failed: the default name is used')
+      logger.error({ err }, FILE_NAME_FAILED)
     }
     return undefined
   }

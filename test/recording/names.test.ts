@@ -107,6 +107,22 @@ t.test('a recording gets a default name if fileName() throws or returns nothing'
   }
 })
 
+t.test(
+  'a recording gets a default name if fileName() is async, and its rejection ends no process',
+  async (t) => {
+    const fileName = (async () => {
+      throw new Error('no database')
+    }) as unknown as () => string
+    const { recordings, logger } = await build(t, { fileName })
+    const recording = await recordings.start(streamOf()).finish(LISTEN)
+    t.match(recording.location, /0d4a3f70-b6a3-4b4f-a2b7-c9b1a3e5d7f9-[0-9a-f-]+\.wav$/)
+    t.match(logger.lines, [
+      { level: 'error', text: /returned no valid file name/ },
+      { level: 'error', text: /fileName failed/ }
+    ])
+  }
+)
+
 t.test('other users of the machine can not read recordings and their directories', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'sub/call' })
   await recordings.start(streamOf()).finish(LISTEN)
