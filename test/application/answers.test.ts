@@ -13,11 +13,12 @@ import { until } from '../helpers/until.js'
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-/** Shortens deadlines for answers during this test. */
+const UNHURRIED = { ...DEADLINES }
+
+/** Shortens deadlines for answers, to the end of this test, or until `hurry(t, UNHURRIED)`. */
 function hurry(t: Test, times: Partial<typeof DEADLINES>): void {
-  const before = { ...DEADLINES }
   Object.assign(DEADLINES, times)
-  t.teardown(() => Object.assign(DEADLINES, before))
+  t.teardown(() => Object.assign(DEADLINES, UNHURRIED))
 }
 
 /** Returns a handler. Each run of it waits until the test calls the run's function in `waiting`. */
@@ -114,8 +115,9 @@ t.test('session:reconnect is acked without verbs if session:new was acked', asyn
 })
 
 t.test('a session:new that was not acked is answered by the ack of session:reconnect', async (t) => {
-  hurry(t, { ack: 300 })
   for (const when of ['before the reconnect', 'after it', 'too late for its ack']) {
+    // Only the last handler is to miss its ack. A busy machine must not make the others late.
+    if (when === 'too late for its ack') hurry(t, { ack: 300 })
     const slow = gated('hello')
     const { url } = await serving(t, (app) => app.jambonz.webhook('/call', slow.handler))
     const first = await JambonzSocket.open(t, `${url}/call`)
@@ -193,8 +195,8 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
   const newCall = () => ({ callSid: `call-${++calls}-of-several` })
 
   t.test('late verbs are sent once, by the instance to which jambonz reconnects', async (t) => {
-    hurry(t, { ack: 100 })
     for (const when of ['before the reconnect', 'after it']) {
+      hurry(t, UNHURRIED)
       const slow = gated('late')
       const [a, b, c] = await instances(t, (app) => {
         app.jambonz.webhook('/call', async () => [say('hello')])
@@ -206,6 +208,7 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
       const old = await JambonzSocket.open(t, `${c.url}/call`)
       await old.ask('session:new', {}, call)
       await first.ask('session:reconnect', {}, call)
+      hurry(t, { ack: 100 })
       t.equal(
         await first.ask('verb:hook', {}, { ...call, hook: '/hook' }),
         undefined,
