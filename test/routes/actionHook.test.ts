@@ -64,9 +64,12 @@ t.test(
 
     t.test('the close arrives before the hook', async (t) => {
       const { asked, socket } = await streamed()
-      const over = once(app.jambonz.calls.events, 'listenEnded')
       socket.close(1000)
-      await over
+      const isOver = async () => {
+        const { listens = [] } = (await app.jambonz.calls.get(asked.callSid)) ?? {}
+        return listens.some(({ state }) => state === 'ended')
+      }
+      await until(isOver, 'the end of the listen')
       t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), { ...COMPLETE, endReason: 'closed' })
     })
 
