@@ -144,6 +144,7 @@ export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (Array.isArray(value)) return 'an array'
   if (Number.isNaN(value)) return 'NaN'
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 

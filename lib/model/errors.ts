@@ -143,7 +143,7 @@ export const ERR_AUDIO_CLOSED = define(
 )
 export const ERR_AUDIO_FILE = define(
   'FST_JAMBONZ_AUDIO_FILE',
-  '`play()` got audio that it cannot play',
+  '`play()` or `write()` got audio that can not be played',
   'this audio can not be played: %s',
   500
 )

@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /** Bytes of one sample: s16le. */
 export const SAMPLE_BYTES = 2
 /** ms of one frame. jambonz reads, sends and plays audio in frames of this length. */
@@ -7,6 +9,19 @@ export const MARK_SAMPLE = -1
 
 /** Low byte of -2, which replaces MARK_SAMPLE, since nobody hears the difference. */
 const SUBSTITUTE_LOW_BYTE = 0xfe
+
+/** L16 audio that the application gives: the bytes of its samples, or the samples. */
+export type L16 = Uint8Array | Int16Array
+
+/**
+ * Returns the bytes of L16 audio, without a copy. Returns undefined for text, and for samples of another kind, such as a
+ * Float32Array. Any other value is returned unchanged.
+ */
+export function l16Of(audio: unknown): unknown {
+  if (types.isUint8Array(audio)) return audio
+  if (types.isInt16Array(audio)) return bytesOf(audio)
+  return typeof audio === 'string' || ArrayBuffer.isView(audio) ? undefined : audio
+}
 
 /** Returns the samples of L16 bytes, without a copy if their memory is aligned. */
 export function samplesOf(pcm: Buffer): Int16Array {

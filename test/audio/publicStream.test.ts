@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { Duplex } from 'node:stream'
 import t from 'tap'
-import { streamPair } from '../helpers/streamPair.js'
+import { samplesOf } from '../../lib/pcm/samples.js'
+import { streamPair, until } from '../helpers/streamPair.js'
 
 /** Members that are `protected` in TypeScript, because only the parts of a stream call them on each other. */
 const PROTECTED = ['playback', 'output', 'listenerThrew', 'speechOver', 'afterEnd', 'readToEnd']
@@ -93,5 +94,70 @@ t.test(
     }
     t.ok(log.some(({ msg }) => msg === 'mark() failed'))
     t.same([...sent, ...files.sent], [], 'jambonz gets nothing')
+  }
+)
+
+const streaming = { listen: { bidirectional: { mode: 'streaming' as const, sampleRate: 8000 } } }
+
+t.test('text and samples of another kind are refused, since the caller would hear noise', async (t) => {
+  for (const [audio, is] of [
+    ['UklGRg==', 'a string'],
+    [new Float32Array(160), 'a Float32Array'],
+    [new Int32Array(160), 'a Int32Array']
+  ] as Array<[unknown, string]>) {
+    for (const write of ['write', 'end'] as const) {
+      const { stream, sent, log } = await streamPair(t, streaming)
+      stream.on('error', () => {})
+      stream[write](audio)
+      t.equal(stream.destroyed, true)
+      t.match(stream.errored, { code: 'FST_JAMBONZ_AUDIO_FILE', message: `it is ${is}; write L16 samples` })
+      const { reason } = await stream.done
+      t.equal(reason, 'error')
+      t.notOk(sent.some(Buffer.isBuffer), 'the caller hears nothing')
+      t.ok(log.some(({ msg }) => msg === 'audio stream failed'))
+    }
+  }
+})
+
+t.test('samples as an Int16Array or as bytes are audio', async (t) => {
+  const { stream, sent } = await streamPair(t, streaming)
+  const samples = Int16Array.from({ length: 160 }, (_, at) => at + 1)
+  stream.write(samples)
+  stream.write(new Uint8Array(samples.buffer))
+  const utterance = stream.utterance()
+  utterance.write(samples)
+  utterance.end(samples)
+  t.equal(utterance.writtenMs, 40, 'end() writes its audio, too')
+  const voiced = () => samplesOf(Buffer.concat(sent.filter(Buffer.isBuffer))).filter((sample) => sample !== 0)
+  await until(() => voiced().length >= 4 * samples.length)
+  t.same([...voiced()], Array.from({ length: 4 }, () => [...samples]).flat())
+})
+
+t.test(
+  'a file that is written as samples, and audio behind the end of an utterance, are logged once',
+  async (t) => {
+    const wav = await readFile('example-app/audio/hello.wav')
+    for (const [file, is] of [
+      [wav, 'a WAV with its header'],
+      [Buffer.from('ID3\x04\x00\x00\x00\x00\x00\x00'.padEnd(400, '\x00'), 'latin1'), 'MP3 with an ID3 tag']
+    ] as const) {
+      const { stream, log } = await streamPair(t, streaming)
+      stream.write(file)
+      stream.write(file)
+      const warned = log.filter(({ msg }) => msg.includes('hears as noise'))
+      t.equal(warned.length, 1)
+      t.match(warned[0]?.msg, `the application writes ${is}, which the caller hears as noise`)
+    }
+    const { stream, log } = await streamPair(t, streaming)
+    const utterance = stream.utterance({ id: 'greeting' })
+    utterance.end(new Uint8Array(640))
+    t.equal(utterance.write(new Uint8Array(640)), false)
+    utterance.end(new Uint8Array(640))
+    t.equal(utterance.writtenMs, 40)
+    const warned = log.filter(({ msg }) =>
+      msg.includes('audio was written to utterance greeting behind its end()')
+    )
+    t.equal(warned.length, 1)
+    t.notOk(log.some(({ msg }) => msg.includes('noise')))
   }
 )

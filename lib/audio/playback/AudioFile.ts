@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+import { kindOf } from '../../model/checkOptions.js'
 import { ERR_AUDIO_FILE } from '../../model/errors.js'
 import { findMpegAudio, otherKindOf } from '../../pcm/fileKind.js'
 import { decodeMp3 } from '../../pcm/mp3.js'
@@ -107,8 +109,8 @@ function frameOfCommand(id: string, sampleRate: number): [head: Buffer, tail: Bu
 
 /** Returns a copy of a file, which is read later, when the application may have reused the memory. */
 function copyOf(audio: Uint8Array): Buffer {
-  if (!(audio instanceof Uint8Array)) {
-    throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)
+  if (!types.isUint8Array(audio)) {
+    throw new ERR_AUDIO_FILE(`it is ${kindOf(audio)}; pass its bytes, as readFile() gives them`)
   }
   if (audio.length > MAX_FILE) {
     throw new ERR_AUDIO_FILE(

@@ -151,8 +151,9 @@ export class HeardTrack implements AudioSink {
    */
   heardIn(frame: Buffer): Int16Array | undefined {
     this.#playFrames()
-    if (this.#isHeard && !this.#isChecked)
+    if (this.#isHeard && !this.#isChecked) {
       this.#isHeard = this.#check?.isIncluded(frame, this.#output) !== true
+    }
     this.#isChecked = true
     return this.#isHeard ? this.#output : undefined
   }

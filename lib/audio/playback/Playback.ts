@@ -2,7 +2,9 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import type { Listen, OutputEntry } from '../../model/schema.js'
 import { checkOptions, MAX_TIMER_MS } from '../../model/checkOptions.js'
 import { ERR_AUDIO_MODE, ERR_OPTIONS } from '../../model/errors.js'
-import { SAMPLE_BYTES } from '../../pcm/samples.js'
+import { otherKindOf } from '../../pcm/fileKind.js'
+import { SAMPLE_BYTES, type L16 } from '../../pcm/samples.js'
+import { isWav } from '../../pcm/wavHeader.js'
 import type { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
 import type { MarkEvent, MarkOutcome, PlayDone } from '../socket/types.js'
@@ -42,7 +44,7 @@ export interface PlaybackDeps {
   /** Returns the bytes that the stream's Writable side holds. */
   backlog: () => number
   /** Writes audio to the stream: `stream.write()`. */
-  write: (pcm: Uint8Array) => boolean
+  write: (pcm: L16) => boolean
   onMark: (mark: MarkEvent) => void
   onPlayDone: (done: PlayDone) => void
   /** Returns true while the call is private. */
@@ -71,6 +73,8 @@ export class Playback {
   #runs: number
   #aheadMs = 0
   #ended = false
+  #hasLooked = false
+  #hasWarned = false
 
   constructor(deps: PlaybackDeps) {
     this.#deps = deps
@@ -115,11 +119,13 @@ export class Playback {
   write(chunk: Buffer, done: (error?: Error) => void): void {
     const error = this.#modeError('write', 'streaming')
     if (error) return done(error)
+    if (!this.#hasLooked) this.#lookAtFirst(chunk)
     this.#stream().write(chunk, done)
   }
 
   /** Sends a chunk at once. Returns false if the chunk has to go through `write()`. */
   sendNow(chunk: Buffer): boolean {
+    if (!this.#hasLooked) this.#lookAtFirst(chunk)
     return this.#streaming?.sendNow(chunk) ?? false
   }
 
@@ -223,7 +229,10 @@ export class Playback {
       text,
       bytesPerMs: (this.sampleRate * SAMPLE_BYTES) / 1000,
       write: this.#deps.write,
-      refuse: () => {
+      refuse: (isLate) => {
+        if (isLate) {
+          this.#warnOnce(`audio was written to utterance ${id} behind its end(): the caller does not hear it`)
+        }
         this.#deps.afterEnd()
         return false
       },
@@ -231,6 +240,21 @@ export class Playback {
       playedMs: () => this.playedMs,
       onOver: (over, end) => this.#list(over, end)
     })
+  }
+
+  // Warns if the first audio of the application is a file, which the caller hears as noise.
+  #lookAtFirst(chunk: Buffer): void {
+    this.#hasLooked = true
+    const kind = isWav(chunk) ? 'a WAV with its header' : otherKindOf(chunk)?.is
+    if (kind === undefined) return
+    this.#warnOnce(
+      `the application writes ${kind}, which the caller hears as noise: write the samples alone, as L16 at ${this.sampleRate} Hz`
+    )
+  }
+
+  #warnOnce(text: string): void {
+    if (!this.#hasWarned) this.#deps.socket.logger.warn(text)
+    this.#hasWarned = true
   }
 
   #list({ id, text, atMs, isPrivate }: Utterance, { heardMs, outcome }: UtteranceEnd): void {

@@ -1,3 +1,4 @@
+import type { L16 } from '../../pcm/samples.js'
 import type { MarkOutcome } from '../socket/types.js'
 
 /**
@@ -32,9 +33,12 @@ export interface UtteranceDeps {
   /** bytes in one ms of the audio that is written */
   bytesPerMs: number
   /** Writes audio to the stream, as `stream.write()` does. */
-  write: (pcm: Uint8Array) => boolean
-  /** Returns false. The stream emits `drain` a moment later, for a writer that waits for it. */
-  refuse: () => false
+  write: (pcm: L16) => boolean
+  /**
+   * Returns false. The stream emits `drain` a moment later, for a writer that waits for it. `isLate`: true if the
+   * application writes behind its own `end()`.
+   */
+  refuse: (isLate: boolean) => false
   /** Ends the utterance behind everything written so far. */
   finish: (utterance: Utterance) => void
   /** Returns the ms of the stream's audio that the caller has heard. */
@@ -99,17 +103,20 @@ export class Utterance {
   }
 
   /** Writes audio, as `stream.write()` does. Returns false if the next write has to wait for the stream's `drain`. */
-  write(pcm: Uint8Array): boolean {
-    if (this.#finished || this.#end !== undefined) return this.#deps.refuse()
-    this.#bytes += pcm.length
+  write(pcm: L16): boolean {
+    if (this.#finished || this.#end !== undefined) {
+      return this.#deps.refuse(this.#finished && this.#end?.outcome !== 'cleared')
+    }
+    this.#bytes += pcm.byteLength
     return this.#deps.write(pcm)
   }
 
   /**
-   * Ends the utterance, so that no more audio follows. `done` resolves when the caller has heard it to its
-   * end.
+   * Ends the utterance, after it has written `pcm`, if given, so that no more audio follows. `done` resolves when the
+   * caller has heard it to its end.
    */
-  end(): void {
+  end(pcm?: L16): void {
+    if (pcm !== undefined) this.write(pcm)
     if (this.#finished || this.#end !== undefined) return
     this.#finished = true
     this.#deps.finish(this)

@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events'
 import { Duplex } from 'node:stream'
 import type { AudioStreamEvents, MarkOutcome, PlayDone } from '../socket/types.js'
-import { ERR_AUDIO_CLOSED } from '../../model/errors.js'
+import { kindOf } from '../../model/checkOptions.js'
+import { ERR_AUDIO_CLOSED, ERR_AUDIO_FILE } from '../../model/errors.js'
+import { l16Of } from '../../pcm/samples.js'
 import type { Playback } from '../playback/Playback.js'
 import type { PlayOptions } from '../playback/FilePlayback.js'
 import type { OutputEntry } from '../../model/schema.js'
@@ -202,6 +204,10 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     this.playback.clear()
   }
 
+  /**
+   * Writes L16 audio, which the caller hears. Anything else would be noise, so it destroys the stream with
+   * FST_JAMBONZ_AUDIO_FILE.
+   */
   override write(
     chunk: unknown,
     encoding?: BufferEncoding | WriteCallback,
@@ -215,18 +221,21 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     }
     const isAlone = done === undefined && this.writableLength === 0 && this.writableCorked === 0
     if (isAlone && Buffer.isBuffer(chunk) && this.writable && this.playback.sendNow(chunk)) return true
-    const told =
-      done && ((error?: Error | null) => done(error ?? (this.#over ? new ERR_AUDIO_CLOSED() : null)))
-    return typeof encoding === 'string' ? super.write(chunk, encoding, told) : super.write(chunk, told)
+    const told = (error?: Error | null) => done?.(error ?? (this.#over ? new ERR_AUDIO_CLOSED() : null))
+    const pcm = l16Of(chunk)
+    if (pcm === undefined) return this.#refuse(chunk, done)
+    return super.write(pcm, done && told)
   }
 
   override end(callback?: () => void): this
   override end(chunk: unknown, callback?: () => void): this
   override end(chunk: unknown, encoding?: BufferEncoding, callback?: () => void): this
   override end(chunk?: unknown, encoding?: BufferEncoding | (() => void), callback?: () => void): this {
-    if (!this.#over || chunk === undefined || chunk === null || typeof chunk === 'function') {
+    if (chunk === undefined || chunk === null || typeof chunk === 'function') {
       return super.end(chunk, encoding as BufferEncoding, callback)
     }
+    const pcm = this.#over ? undefined : l16Of(chunk)
+    if (pcm !== undefined) return super.end(pcm, encoding as BufferEncoding, callback)
     this.write(chunk)
     return super.end(typeof encoding === 'function' ? encoding : callback)
   }
@@ -262,6 +271,15 @@ export abstract class SpeakingDuplex extends AudioDuplex {
       else super.end()
     }, ANSWER_DELAY)
     this.once('close', () => clearTimeout(timer))
+  }
+
+  #refuse(chunk: unknown, done: WriteCallback | undefined): false {
+    const error = new ERR_AUDIO_FILE(
+      `it is ${kindOf(chunk)}; write L16 samples: a Buffer, a Uint8Array or an Int16Array`
+    )
+    this.destroy(error)
+    if (done) process.nextTick(done, error)
+    return false
   }
 
   #answer(callback: WriteCallback): void {
