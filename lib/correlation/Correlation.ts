@@ -17,7 +17,14 @@ import type { CallStore, LostListen, Written } from '../store/CallStore.js'
 import type { Credentials } from '../model/credentials.js'
 import type { ExpectedListen } from '../verbs/index.js'
 import { CallEvents, type CallEventMap } from './CallEvents.js'
-import { CausedEnds, endedByHook, mayHookTell, type CausedEnd, type OpenTime } from './endReasons.js'
+import {
+  CausedEnds,
+  endedByHook,
+  mayHookTell,
+  ReasonWaits,
+  type CausedEnd,
+  type OpenTime
+} from './endReasons.js'
 import { goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
 
@@ -68,6 +75,7 @@ export class Correlation {
   readonly deps: CorrelationDeps
   readonly #events: CallEvents
   readonly #ends: CausedEnds
+  readonly #waits: ReasonWaits
   /** tag of this instance in the paths that it signs */
   readonly issuer: string
 
@@ -75,6 +83,7 @@ export class Correlation {
     this.deps = deps
     this.#events = new CallEvents(deps.logger)
     this.#ends = new CausedEnds(deps.logger)
+    this.#waits = new ReasonWaits(deps.store)
     this.issuer = issuerTag(deps.instance)
   }
 
@@ -132,6 +141,7 @@ export class Correlation {
     for (const listen of call.listens) {
       if (life.isOffered(listen) || life.wasOffered(listen)) last = (await this.neverCame(listen)).call
     }
+    await this.#waits.callEnded(call.callSid)
     this.emit('callEnded', last)
     return last
   }
@@ -265,24 +275,11 @@ export class Correlation {
     const hasHook = closed.listen.hookedAt !== hookedAt
     const ended = hasHook ? await endedByHook(this.store, closed) : closed
     if (!applied[0]) return ended
-    if (!hasHook && mayHookTell(closed.listen) && hasOurHook(call, listen, this.deps.hookPaths)) {
-      this.#tellAfterHook(closed, hookedAt)
+    const mayTell = !hasHook && call.endedAt === undefined && mayHookTell(closed.listen)
+    if (mayTell && hasOurHook(call, listen, this.deps.hookPaths)) {
+      this.#waits.add(closed, hookedAt, (later) => this.emit('listenEnded', later.listen, later.call))
     } else this.emit('listenEnded', ended.listen, ended.call)
     return ended
-  }
-
-  /** Emits `listenEnded` when the actionHook of the listen has come to any instance, or after HOOK_WAIT. */
-  async #tellAfterHook(closed: Correlated, hookedAt: string | undefined): Promise<void> {
-    const { callSid, id } = closed.listen
-    const reached = (now?: StoredListen): boolean => now === undefined || now.hookedAt !== hookedAt
-    let ended = closed
-    try {
-      const call = await this.store.waitFor(callSid, id, reached, life.HOOK_WAIT)
-      if (call && listenIn(call, id)) ended = await endedByHook(this.store, correlated(call, id))
-    } catch (err) {
-      this.deps.logger.error({ err, callSid, listenId: id }, 'the end reason in a hook could not be read')
-    }
-    this.emit('listenEnded', ended.listen, ended.call)
   }
 
   /** Tells all instances that we end this listen, since jambonz 0.9 then ends all listens of the call. */

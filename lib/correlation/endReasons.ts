@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { correlated, listenIn, type WritePart } from '../model/callWrite.js'
 import { awaitsKey, lengthAsked } from '../model/listenLife.js'
-import type { EndReason, StoredListen } from '../model/schema.js'
+import type { EndReason, StoredCall, StoredListen } from '../model/schema.js'
 import type { CallStore } from '../store/CallStore.js'
 import type { Correlated } from './Correlation.js'
 
@@ -124,6 +124,58 @@ export class CausedEnds {
       if (until + REMEMBERED >= now && this.#ends.size < MAX_CALLS) return
       this.#ends.delete(callSid)
     }
+  }
+}
+
+/** ms to wait, when a listen has ended, for an actionHook that may tell another end reason. It comes within 100 ms. */
+const REASON_WAIT = 1_000
+
+/** The waits of ended listens for the actionHook that may tell another end reason. */
+export class ReasonWaits {
+  readonly #waits = new Map<string, Set<{ end: () => void; told: Promise<void> }>>()
+  readonly #store: CallStore
+
+  constructor(store: CallStore) {
+    this.#store = store
+  }
+
+  /**
+   * Calls `tell` with the ended listen when its hook has come to any instance, when the call ends, or after REASON_WAIT.
+   * `hookedAt`: when the hook of an earlier socket of the listen came.
+   */
+  add(closed: Correlated, hookedAt: string | undefined, tell: (ended: Correlated) => void): void {
+    const { callSid } = closed.listen
+    let end = (): void => {}
+    const callEnds = new Promise<undefined>((resolve) => {
+      end = () => resolve(undefined)
+    })
+    const told = Promise.race([this.#afterHook(closed, hookedAt), callEnds]).then((ended = closed) =>
+      tell(ended)
+    )
+    const waits = this.#waits.get(callSid) ?? new Set()
+    const wait = { end, told }
+    this.#waits.set(callSid, waits.add(wait))
+    told.finally(() => {
+      waits.delete(wait)
+      if (waits.size === 0) this.#waits.delete(callSid)
+    })
+  }
+
+  /**
+   * Ends the waits of a call that has ended, and resolves when all are told. On a hang-up, the hook comes after the final
+   * status, and tells no other reason.
+   */
+  async callEnded(callSid: string): Promise<void> {
+    const waits = [...(this.#waits.get(callSid) ?? [])]
+    for (const { end } of waits) end()
+    await Promise.all(waits.map(({ told }) => told))
+  }
+
+  async #afterHook(closed: Correlated, hookedAt: string | undefined): Promise<Correlated> {
+    const { callSid, id } = closed.listen
+    const reached = (now?: StoredListen): boolean => now === undefined || now.hookedAt !== hookedAt
+    const call = await this.#store.waitFor(callSid, id, reached, REASON_WAIT)
+    return listenIn(call, id) ? await endedByHook(this.#store, correlated(call as StoredCall, id)) : closed
   }
 }
 
