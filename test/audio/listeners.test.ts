@@ -49,6 +49,24 @@ async function everything(readable: Readable, { stream, socket }: Awaited<Return
   })
 }
 
+for (const [what, callback] of [
+  ['throws', oops],
+  ['rejects', async () => oops()]
+] as const) {
+  test(`a callback of write() that ${what} ends only this stream, not the process, and is logged`, async (t) => {
+    const { stream, log, socket } = await streamPair(t, {
+      listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
+    })
+    const closed = closing(socket)
+    stream.write(ramp(20), callback)
+    t.equal((await closed).code, 1011)
+    t.match(
+      log.filter(({ level }) => level >= 50),
+      [{ msg: /a listener of the audio stream threw/, err: { message: 'oops' } }]
+    )
+  })
+}
+
 for (const event of EVENTS) {
   for (const [whose, of] of [
     ['the stream', (stream: AudioStream): Readable => stream],

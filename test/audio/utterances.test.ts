@@ -42,6 +42,25 @@ test('the outcome of an utterance heard to its end is playout', async (t) => {
   t.match(stream.output, [{ id: 'greeting', text: TEXT, heardMs: 420, outcome: 'playout' }])
 })
 
+test('an utterance without audio ends when the audio before it was heard', async (t) => {
+  const { stream } = await speaking(t)
+  const before = performance.now()
+  const empty = stream.utterance({ text: 'nothing' })
+  empty.end()
+  t.same(await empty.done, { outcome: 'playout', heardMs: 0, heardText: '' })
+  t.ok(performance.now() - before < 900, 'it does not wait for a report of audio')
+  const spoken = stream.utterance()
+  spoken.write(tone(200))
+  spoken.end()
+  const last = stream.utterance()
+  last.end()
+  const order: string[] = []
+  await Promise.all([spoken.done.then(() => order.push('spoken')), last.done.then(() => order.push('last'))])
+  t.same(order, ['spoken', 'last'])
+  t.match(stream.output, [{ id: spoken.id, heardMs: 200 }])
+  t.equal(stream.output.length, 1, 'the caller heard one utterance')
+})
+
 test('an interrupted utterance has heardMs and heardText', async (t) => {
   const { stream, caller } = await speaking(t)
   const utterance = stream.utterance({ text: TEXT })

@@ -136,7 +136,7 @@ export class Utterance {
   heardFrom(atMs: number): void {
     if (this.#atMs !== undefined) return
     this.#atMs = atMs
-    if (this.#end !== undefined) this.#deps.onOver(this, this.#end)
+    if (this.#end !== undefined && this.#bytes > 0) this.#deps.onOver(this, this.#end)
   }
 
   /** Ends the utterance with an outcome, and resolves `done`. Further calls have no effect. */
@@ -156,7 +156,7 @@ export class Utterance {
   }
 
   #heardText(text: string, outcome: MarkOutcome, heardMs: number): string {
-    if (outcome === 'playout') return text
+    if (outcome === 'playout' && this.#bytes > 0) return text
     const wholeMs = this.#finished ? this.writtenMs : Math.max(this.writtenMs, text.length * LETTER_MS)
     return wholeMs === 0 ? '' : cutAtWord(text, Math.floor((text.length * heardMs) / wholeMs))
   }
@@ -171,8 +171,11 @@ export interface SpeechDeps {
   sentMs: () => number
   /** Calls `heard` when the caller begins to hear the audio that is sent next, with the ms into the caller's audio. */
   onHeard: (heard: (atMs: number) => void) => void
-  /** Calls `end` when the caller has heard all audio that was sent so far, or will never hear it. */
-  onEnd: (end: (outcome: MarkOutcome) => void) => void
+  /**
+   * Calls `end` when the caller has heard all audio that was sent so far, or will never hear it. `isEmpty`: true if the
+   * audio of this utterance is none.
+   */
+  onEnd: (end: (outcome: MarkOutcome) => void, isEmpty: boolean) => void
 }
 
 /**
@@ -222,7 +225,7 @@ export class Speech {
   finish(utterance: Utterance): void {
     if (this.#speaking === utterance) this.#speaking = undefined
     utterance.isPrivate ||= this.#sendsPrivate
-    this.#deps.onEnd((outcome) => this.over(utterance, outcome))
+    this.#deps.onEnd((outcome) => this.over(utterance, outcome), utterance.writtenMs === 0)
   }
 
   /** Counts bytes of the application's audio. Outside of an utterance they belong to a run. */
@@ -236,7 +239,7 @@ export class Speech {
   endRun(): void {
     const run = this.#run
     this.#run = undefined
-    if (run !== undefined) this.#deps.onEnd((outcome) => this.over(run, outcome))
+    if (run !== undefined) this.#deps.onEnd((outcome) => this.over(run, outcome), false)
   }
 
   /** Notes that the call has become private (true), or is no longer private (false). */

@@ -213,7 +213,8 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     encoding?: BufferEncoding | WriteCallback,
     callback?: WriteCallback
   ): boolean {
-    const done = typeof encoding === 'function' ? encoding : callback
+    const called = typeof encoding === 'function' ? encoding : callback
+    const done = called && ((error?: Error | null) => this.#callBack(called, error))
     if (this.#over) {
       this.#cutOff = true
       this.#answer((error) => done?.(error))
@@ -221,10 +222,8 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     }
     const isAlone = done === undefined && this.writableLength === 0 && this.writableCorked === 0
     if (isAlone && Buffer.isBuffer(chunk) && this.writable && this.playback.sendNow(chunk)) return true
-    const told = (error?: Error | null) => done?.(error ?? (this.#over ? new ERR_AUDIO_CLOSED() : null))
     const pcm = l16Of(chunk)
-    if (pcm === undefined) return this.#refuse(chunk, done)
-    return super.write(pcm, done && told)
+    return pcm === undefined ? this.#refuse(chunk, done) : super.write(pcm, done)
   }
 
   override end(callback?: () => void): this
@@ -280,6 +279,16 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     this.destroy(error)
     if (done) process.nextTick(done, error)
     return false
+  }
+
+  /** Calls the callback of a write. If the callback throws or rejects, this stream ends, and no other. */
+  #callBack(called: (error?: Error | null) => unknown, error: Error | null | undefined): void {
+    try {
+      const returned = called(error ?? (this.#over ? new ERR_AUDIO_CLOSED() : null))
+      if (returned instanceof Promise) returned.catch((err: unknown) => this.listenerThrew(err))
+    } catch (err) {
+      this.listenerThrew(err)
+    }
   }
 
   #answer(callback: WriteCallback): void {
