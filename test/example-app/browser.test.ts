@@ -116,7 +116,7 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
       env: { TARGET: '+15552' },
       speed: 1,
       ...ENDLESS,
-      bLeg: ENDLESS
+      bLeg: { speech: ENDLESS.speech }
     })
     await page.getByText('talks to +15552').waitFor({ timeout: PATIENCE })
     await page.getByRole('button', { name: /^Listen in/ }).click()
@@ -251,7 +251,7 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
       env: { TARGET: `sip:${to}` },
       speed: 1,
       ...ENDLESS,
-      bLeg: ENDLESS
+      bLeg: { speech: ENDLESS.speech }
     })
     await page.locator('#calls canvas').waitFor({ timeout: PATIENCE })
     t.same(await cut(page, '#calls .from, #calls .to'), [])

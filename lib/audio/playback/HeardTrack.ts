@@ -119,13 +119,12 @@ export class HeardTrack implements AudioSink {
 
   /** Calls `label` when the caller begins to hear the audio that is sent next. */
   labelNext(label: Label): void {
-    this.#sent.addLabel(label, true)
+    this.#sent.addLabel(label)
   }
 
   /** Calls `label` when the caller has heard all audio that was sent. */
   labelEnd(label: Label): void {
-    // If the prebuffer of jambonz holds back the audio before the label, the label waits as long as that audio.
-    this.#sent.addLabel(label, this.#sent.isHeldBack)
+    this.#sent.addEndLabel(label)
   }
 
   /** Notes that jambonz was asked to throw away the audio that it has. */

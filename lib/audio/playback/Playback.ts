@@ -257,8 +257,8 @@ export class Playback {
     this.#hasWarned = true
   }
 
-  #list({ id, text, atMs, isPrivate }: Utterance, { heardMs, outcome }: UtteranceEnd): void {
-    if (this.output.length >= MAX_LISTED || atMs === undefined) return
+  #list({ id, text, atMs, writtenMs, isPrivate }: Utterance, { heardMs, outcome }: UtteranceEnd): void {
+    if (this.output.length >= MAX_LISTED || atMs === undefined || writtenMs === 0) return
     this.output.push({ id, ...(text !== undefined && !isPrivate && { text }), atMs, heardMs, outcome })
   }
 

@@ -89,19 +89,23 @@ export class SentAudio {
     this.#add(kind, length)
   }
 
-  /** Adds a label. `waits`: true if jambonz must have begun to play the audio before the label. */
-  addLabel(label: Label, waits: boolean): void {
+  /** Adds a label at the beginning of the audio that is sent next. */
+  addLabel(label: Label): void {
     this.#labels++
-    this.#sent.push({ kind: 'label', at: waits ? Infinity : -Infinity, length: 0, sync: undefined, label })
+    this.#sent.push({ kind: 'label', at: Infinity, length: 0, sync: undefined, label })
+  }
+
+  /** Adds a label at the end of all audio. It waits as long as the audio before it. */
+  addEndLabel(label: Label): void {
+    const held = this.#sent.filter(({ at }) => at === Infinity)
+    this.addLabel(label)
+    if (held.some(({ length }) => length > 0)) return
+    // No audio is held back, so the labels before this one, of an utterance without audio, do not wait either.
+    this.release(-Infinity, undefined)
   }
 
   addClear(now: number, sync: Sync): void {
     this.#sent.push({ kind: 'clear', at: now, length: 0, sync })
-  }
-
-  /** true if the prebuffer of jambonz holds back the last item */
-  get isHeldBack(): boolean {
-    return this.#sent.at(-1)?.at === Infinity
   }
 
   /** Notes that jambonz begins to play the items that its prebuffer held back. `sync`: the ping behind them, if any. */

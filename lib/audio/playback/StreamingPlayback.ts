@@ -57,7 +57,7 @@ export class StreamingPlayback {
       isPrivate: options.isPrivate,
       sentMs: () => this.sentMs,
       onHeard: (heard) => options.track.labelNext(heard),
-      onEnd: (end, isEmpty) => this.#awaitEnd(end, isEmpty)
+      onEnd: (end) => this.#awaitEnd(end)
     })
   }
 
@@ -222,13 +222,13 @@ export class StreamingPlayback {
   }
 
   // Calls `end` when the caller has heard all audio sent so far: when the track says so, or TRACK_PATIENCE
-  // after the clock says so. The clock alone ends an empty utterance. May call `end` twice.
-  #awaitEnd(end: (outcome: MarkOutcome) => void, isEmpty: boolean): void {
+  // after the clock says so. May call `end` twice.
+  #awaitEnd(end: (outcome: MarkOutcome) => void): void {
     const now = performance.now()
-    if (!isEmpty) this.#options.track.labelEnd(() => end('playout'))
+    this.#options.track.labelEnd(() => end('playout'))
     this.sender.pad(now)
     this.#marks.place(undefined, false, this.sentMs, now, (outcome) => {
-      if (isEmpty || outcome === 'cleared') end(outcome)
+      if (outcome === 'cleared') end(outcome)
       else setTimeout(() => end('playout'), TRACK_PATIENCE).unref()
     })
   }

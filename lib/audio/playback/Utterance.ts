@@ -136,7 +136,7 @@ export class Utterance {
   heardFrom(atMs: number): void {
     if (this.#atMs !== undefined) return
     this.#atMs = atMs
-    if (this.#end !== undefined && this.#bytes > 0) this.#deps.onOver(this, this.#end)
+    if (this.#end !== undefined) this.#deps.onOver(this, this.#end)
   }
 
   /** Ends the utterance with an outcome, and resolves `done`. Further calls have no effect. */
@@ -171,11 +171,8 @@ export interface SpeechDeps {
   sentMs: () => number
   /** Calls `heard` when the caller begins to hear the audio that is sent next, with the ms into the caller's audio. */
   onHeard: (heard: (atMs: number) => void) => void
-  /**
-   * Calls `end` when the caller has heard all audio that was sent so far, or will never hear it. `isEmpty`: true if the
-   * audio of this utterance is none.
-   */
-  onEnd: (end: (outcome: MarkOutcome) => void, isEmpty: boolean) => void
+  /** Calls `end` when the caller has heard all audio that was sent so far, or will never hear it. */
+  onEnd: (end: (outcome: MarkOutcome) => void) => void
 }
 
 /**
@@ -225,7 +222,7 @@ export class Speech {
   finish(utterance: Utterance): void {
     if (this.#speaking === utterance) this.#speaking = undefined
     utterance.isPrivate ||= this.#sendsPrivate
-    this.#deps.onEnd((outcome) => this.over(utterance, outcome), utterance.writtenMs === 0)
+    this.#deps.onEnd((outcome) => this.over(utterance, outcome))
   }
 
   /** Counts bytes of the application's audio. Outside of an utterance they belong to a run. */
@@ -239,7 +236,7 @@ export class Speech {
   endRun(): void {
     const run = this.#run
     this.#run = undefined
-    if (run !== undefined) this.#deps.onEnd((outcome) => this.over(run, outcome), false)
+    if (run !== undefined) this.#deps.onEnd((outcome) => this.over(run, outcome))
   }
 
   /** Notes that the call has become private (true), or is no longer private (false). */
