@@ -83,7 +83,7 @@ export class Correlation {
     this.deps = deps
     this.#events = new CallEvents(deps.logger)
     this.#ends = new CausedEnds(deps.logger)
-    this.#waits = new ReasonWaits(deps.store)
+    this.#waits = new ReasonWaits(deps.store, deps.logger)
     this.issuer = issuerTag(deps.instance)
   }
 

@@ -134,9 +134,11 @@ const REASON_WAIT = 1_000
 export class ReasonWaits {
   readonly #waits = new Map<string, Set<{ end: () => void; told: Promise<void> }>>()
   readonly #store: CallStore
+  readonly #logger: FastifyBaseLogger
 
-  constructor(store: CallStore) {
+  constructor(store: CallStore, logger: FastifyBaseLogger) {
     this.#store = store
+    this.#logger = logger
   }
 
   /**
@@ -174,8 +176,13 @@ export class ReasonWaits {
   async #afterHook(closed: Correlated, hookedAt: string | undefined): Promise<Correlated> {
     const { callSid, id } = closed.listen
     const reached = (now?: StoredListen): boolean => now === undefined || now.hookedAt !== hookedAt
-    const call = await this.#store.waitFor(callSid, id, reached, REASON_WAIT)
-    return listenIn(call, id) ? await endedByHook(this.#store, correlated(call as StoredCall, id)) : closed
+    try {
+      const call = await this.#store.waitFor(callSid, id, reached, REASON_WAIT)
+      return listenIn(call, id) ? await endedByHook(this.#store, correlated(call as StoredCall, id)) : closed
+    } catch (err) {
+      this.#logger.error({ err, callSid, listenId: id }, 'the end reason in a hook could not be read')
+      return closed
+    }
   }
 }
 

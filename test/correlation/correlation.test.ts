@@ -147,6 +147,36 @@ t.test('listenEnded does not wait for an actionHook that can tell no other endRe
   }
 })
 
+t.test('on a hang-up, listenEnded comes before callEnded, and does not wait for the hook', async (t) => {
+  const { correlation, ended, listen } = await start(t, { maxLength: 10 })
+  const order: string[] = []
+  correlation.events.on('listenEnded', () => order.push('listenEnded'))
+  correlation.events.on('callEnded', () => order.push('callEnded'))
+  await correlation.streaming(listen, {})
+  await correlation.closed(listen, { endReason: 'closed' })
+  t.same(ended, [], 'the hook may tell another reason')
+  await correlation.arrived(CALL, { callStatus: 'completed' })
+  t.same(order, ['listenEnded', 'callEnded'])
+  t.match(ended, [{ endReason: 'closed' }])
+})
+
+t.test('a listen whose socket closes after the end of its call does not wait for the hook', async (t) => {
+  const { correlation, ended, listen } = await start(t, { maxLength: 10 })
+  await correlation.streaming(listen, {})
+  await correlation.arrived(CALL, { callStatus: 'completed' })
+  await correlation.closed(listen, { endReason: 'closed' })
+  t.match(ended, [{ endReason: 'closed' }])
+})
+
+t.test('listenEnded is emitted even if the store fails while the hook is awaited', async (t) => {
+  const { correlation, ended, listen } = await start(t, { maxLength: 10 })
+  await correlation.streaming(listen, {})
+  correlation.store.waitFor = async () => await Promise.reject(new Error('away'))
+  await correlation.closed(listen, { endReason: 'closed' })
+  await until(() => ended.length > 0, 'the event')
+  t.match(ended, [{ endReason: 'closed' }])
+})
+
 t.test('listenEnded is emitted even if no actionHook comes before the store closes', async (t) => {
   const { correlation, ended, listen } = await start(t, { finishOnKey: '#' })
   await correlation.streaming(listen, {})
