@@ -5,7 +5,7 @@ import { LiveListen } from '../lib/listening/LiveListen.js'
 import { guardWithBasicAuth } from '../lib/application/authentication.js'
 import { bindLog } from '../lib/application/request.js'
 import { takesAll } from '../lib/application/verbRoute.js'
-import type { Correlated } from '../lib/correlation/Correlation.js'
+import type { Correlated } from '../lib/model/callWrite.js'
 import { joinedRoom } from '../lib/correlation/identified.js'
 import {
   callSidOf,

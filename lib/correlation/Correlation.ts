@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/payloads.js'
-import { correlated, listenIn, newListen, type CallWrite } from '../model/callWrite.js'
+import { correlated, listenIn, newListen, type CallWrite, type Correlated } from '../model/callWrite.js'
 import {
   callSidOf,
   checkCallSid,
@@ -45,11 +45,6 @@ export interface CorrelationDeps {
   handOver: (listenIds: readonly string[]) => void
   /** Handles a message of another instance about a live call. */
   told?: (message: unknown) => void
-}
-
-export interface Correlated {
-  call: StoredCall
-  listen: StoredListen
 }
 
 /**

@@ -1,9 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { correlated, listenIn, type WritePart } from '../model/callWrite.js'
+import { correlated, listenIn, type Correlated, type WritePart } from '../model/callWrite.js'
 import { awaitsKey, lengthAsked } from '../model/listenLife.js'
-import type { EndReason, StoredCall, StoredListen } from '../model/schema.js'
+import type { EndReason, StoredListen } from '../model/schema.js'
 import type { CallStore } from '../store/CallStore.js'
-import type { Correlated } from './Correlation.js'
 
 // The parts of an end reason that the socket does not tell: the reason in the actionHook, and the end of another listen.
 
@@ -178,7 +177,8 @@ export class ReasonWaits {
     const reached = (now?: StoredListen): boolean => now === undefined || now.hookedAt !== hookedAt
     try {
       const call = await this.#store.waitFor(callSid, id, reached, REASON_WAIT)
-      return listenIn(call, id) ? await endedByHook(this.#store, correlated(call as StoredCall, id)) : closed
+      if (call === undefined || listenIn(call, id) === undefined) return closed
+      return await endedByHook(this.#store, correlated(call, id))
     } catch (err) {
       this.#logger.error({ err, callSid, listenId: id }, 'the end reason in a hook could not be read')
       return closed

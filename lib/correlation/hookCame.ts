@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isFinal, type CallFields } from '../model/payloads.js'
-import { correlated, listenIn, newListen } from '../model/callWrite.js'
+import { correlated, listenIn, newListen, type Correlated } from '../model/callWrite.js'
 import { wallClock } from '../model/time.js'
 import { callSidOf } from '../model/tokens.js'
 import {
@@ -13,7 +13,7 @@ import {
   type HookSays
 } from '../model/listenLife.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
-import type { Correlated, Correlation, Message } from './Correlation.js'
+import type { Correlation, Message } from './Correlation.js'
 import { hookReasonParts } from './endReasons.js'
 import type { CallStore } from '../store/CallStore.js'
 import {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { callFieldsOfMetadata, formatOf } from '../model/payloads.js'
-import { correlated, listenIn } from '../model/callWrite.js'
+import { correlated, listenIn, type Correlated } from '../model/callWrite.js'
 import { callSidOf, checkCallSid, createListenId } from '../model/tokens.js'
 import { stageOf } from '../model/listenLife.js'
 import type { CallStore } from '../store/CallStore.js'
-import type { Correlated, Correlation } from './Correlation.js'
+import type { Correlation } from './Correlation.js'
 import { wallClock } from '../model/time.js'
 
 /** Maximum number of listens in one room or conference. Further sockets are refused. */

@@ -46,16 +46,14 @@ export class LiveStreams {
 
   /** Returns all live streams, the oldest first. */
   list(): AudioStream[] {
-    return Array.from(this.#listens).flatMap(({ live }) => live.stream ?? [])
+    return Array.from(this.#listens).flatMap(({ live }) => (live.isOver ? [] : (live.stream ?? [])))
   }
 }
 
 /** The listens that have a socket on this instance. */
 export class LiveListens {
   readonly #listens = new Set<LiveListen>()
-  // those of #listens whose socket has not closed
-  readonly #open = new Set<LiveListen>()
-  readonly streams = new LiveStreams(this.#open)
+  readonly streams = new LiveStreams(this.#listens)
   #opening = 0
   // time at which the drain began, ms since the epoch
   #sealedAt = Infinity
@@ -120,8 +118,6 @@ export class LiveListens {
 
   add(listen: LiveListen): void {
     this.#listens.add(listen)
-    this.#open.add(listen)
-    listen.live.done.then(() => this.#open.delete(listen))
     const { slowReason } = listen.live
     if (slowReason !== undefined) this.#countReadByWs(slowReason)
     listen.over.finally(() => this.#listens.delete(listen))

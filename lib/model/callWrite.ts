@@ -196,8 +196,14 @@ export function listenIn(call: StoredCall | undefined, listenId: string): Stored
   return call?.listens.find(({ id }) => id === listenId)
 }
 
+/** A call and one of its listens. */
+export interface Correlated {
+  call: StoredCall
+  listen: StoredListen
+}
+
 /** Returns the call with its listen of that id. Throws if the call has no such listen. */
-export function correlated(call: StoredCall, listenId: string): { call: StoredCall; listen: StoredListen } {
+export function correlated(call: StoredCall, listenId: string): Correlated {
   const listen = listenIn(call, listenId)
   if (listen === undefined) throw new Error(`the store lost listen ${listenId} of call ${call.callSid}`)
   return { call, listen }

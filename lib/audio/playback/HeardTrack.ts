@@ -193,18 +193,19 @@ export class HeardTrack implements AudioSink {
 
   // Plays the frames that were not played yet, and leaves the audio heard during the last one in #output.
   #playFrames(): void {
-    if (this.#unplayed === 0) return
-    const last = this.#lastLength
-    const before = this.#unplayed - last
+    const unplayed = this.#unplayed
+    if (unplayed === 0) return
     this.#unplayed = 0
     this.#isHeard = this.#isChecked = false
     if (this.#sent.isEmpty && !this.#tail) {
-      const ms = ((before + last) / this.#options.sampleRate) * 1000
+      const ms = (unplayed / this.#options.sampleRate) * 1000
       this.#clockMs += ms
       this.#audioMs += ms
       return
     }
     const room = this.#roomOfTick()
+    const last = this.#lastLength
+    const before = unplayed - last
     for (let at = 0; at < before; at += this.#tick) this.#play(room, 0, Math.min(this.#tick, before - at))
     if (this.#output.length !== last) this.#output = new Int16Array(last)
     for (let at = 0; at < last; at += this.#tick) {

@@ -141,6 +141,11 @@ export class LiveStream {
     return this.socket.done
   }
 
+  /** true once the socket has closed */
+  get isOver(): boolean {
+    return this.#over
+  }
+
   /** Feeds a sink from the next frame on. Returns a function that removes it. */
   addSink(sink: AudioSink, { live = true }: SinkOptions = {}): () => void {
     this.socket.addSink(sink)

@@ -82,15 +82,18 @@ export function emitToEach(
 ): boolean {
   const listeners = emitter.rawListeners(event) as Listener[]
   if (event === 'error') listeners.unshift(...(emitter.rawListeners(EventEmitter.errorMonitor) as Listener[]))
-  for (const listener of listeners) {
-    try {
-      const result = Reflect.apply(listener, emitter, args)
-      if (result instanceof Promise) result.catch(threw)
-    } catch (err) {
-      threw(err)
-    }
-  }
+  for (const listener of listeners) callOut(() => Reflect.apply(listener, emitter, args), threw)
   return listeners.length > 0
+}
+
+/** Calls a function of the application. If it throws or rejects, its error goes to `threw`. */
+function callOut(call: () => unknown, threw: (err: unknown) => void): void {
+  try {
+    const result = call()
+    if (result instanceof Promise) result.catch(threw)
+  } catch (err) {
+    threw(err)
+  }
 }
 
 /** ms after which methods of a stream whose socket has closed settle, so that a loop of such method calls is cheap. */
@@ -281,14 +284,12 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     return false
   }
 
-  /** Calls the callback of a write. If the callback throws or rejects, this stream ends, and no other. */
-  #callBack(called: (error?: Error | null) => unknown, error: Error | null | undefined): void {
-    try {
-      const returned = called(error ?? (this.#over ? new ERR_AUDIO_CLOSED() : null))
-      if (returned instanceof Promise) returned.catch((err: unknown) => this.listenerThrew(err))
-    } catch (err) {
-      this.listenerThrew(err)
-    }
+  #callBack(called: WriteCallback, error: Error | null | undefined): void {
+    const given = error ?? (this.#over ? new ERR_AUDIO_CLOSED() : null)
+    callOut(
+      () => called(given),
+      (err) => this.listenerThrew(err)
+    )
   }
 
   #answer(callback: WriteCallback): void {
