@@ -125,6 +125,11 @@ async function refusedBy({ port }: Instance, { url, headers }: FastifyRequest): 
   throw Object.assign(new Error('refused by the other instance'), { statusCode: answer.statusCode })
 }
 
+/** Refuses the request for a socket as a load balancer does whose instance has just stopped. */
+async function noneReached(): Promise<never> {
+  throw Object.assign(new Error('the instance has stopped'), { statusCode: 502 })
+}
+
 /** Returns a list to which each wait of the instance is added whose listen did not reach the awaited state. */
 function waitsInVain({ store }: Instance): number[] {
   const inVain: number[] = []
@@ -711,9 +716,40 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
     }
   )
 
-  for (const role of ['background', 'listen'] as const) {
+  t.test(
+    'if the next socket of a listen reaches no instance, jambonz is asked for it again at once',
+    { buffered: true },
+    async (t) => {
+      const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
+      const call = dial()
+      await call.waitFor('listen:open')
+      await heardOf(call, 200)
+      const inVain = waitsInVain(b)
+      let sockets = 0
+      b.before = async ({ url }) => {
+        if (url.startsWith('/audio') && sockets++ < 2) await noneReached()
+      }
+      lead(b)
+      await a.app.jambonz.drain(0, { handover: true })
+      await until(() => open(call).length === 1, 'the next socket')
+      call.hangUp()
+      await call
+      await until(() => b.ended.length === 1, 'the end of the listen')
+      t.strictSame([sockets, inVain], [3, []])
+      t.match(b.ended, [{ endReason: 'closed', segments: [{}, {}] }])
+    }
+  )
+
+  for (const [role, status] of [
+    ['background', 503],
+    ['listen', 503],
+    ['background', 502],
+    ['listen', 502]
+  ] as const) {
     t.test(
-      `if a draining instance refuses only the ${role} socket of a call, both listens continue`,
+      status === 503
+        ? `if a draining instance refuses only the ${role} socket of a call, both listens continue`
+        : `if only the ${role} socket of a call reaches no instance, both listens continue`,
       { buffered: true },
       async (t) => {
         const { a, b, lead, call: dial } = await two(t, redis, beside())
@@ -724,12 +760,13 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
         const { jambonzListenId } = metadata as { jambonzListenId: string }
         let refused = 0
         let hooks = 0
-        // The load balancer sends the next socket of one listen to the draining instance, twice. The next socket of the
-        // background listen comes only after the hook that this causes.
+        const inVain = waitsInVain(b)
+        // The load balancer sends the next socket of one listen to the draining instance, or to one that has just stopped,
+        // twice. The next socket of the background listen comes only after the hook that this causes.
         b.before = async (request) => {
           if (request.url.startsWith('/done')) hooks++
           if (request.url.includes(`/${jambonzListenId}.`)) {
-            if (refused++ < 2) await refusedBy(a, request)
+            if (refused++ < 2) await (status === 503 ? refusedBy(a, request) : noneReached())
           } else if (role === 'listen' && request.url.startsWith('/audio')) {
             await until(() => hooks > 1, 'the hook of the refused listen')
           }
@@ -749,9 +786,10 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
         )
         t.match(
           listens.flatMap(({ refused }) => refused?.status ?? []),
-          [503, 503],
+          [status, status],
           'no other socket was refused'
         )
+        t.strictSame(inVain, [], 'no hook waited for a socket that did not come')
         await until(() => b.ended.length === 2, 'both ends')
         t.match(b.hooks, [{ state: 'ended', endReason: 'finishOnKey' }], 'the handler ran once, at the end')
         t.strictSame(

@@ -10,6 +10,7 @@ import {
   isOffered,
   isOpen,
   keyPart,
+  wasRefused,
   type HookSays
 } from '../model/listenLife.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
@@ -138,9 +139,9 @@ async function writeHook(
 
 /**
  * Hands over the listen of a hook without a duration, if its socket is open, and jambonz was asked for the listen again.
- * jambonz 0.9 sends such a hook if it could not open the socket of another listen of the call: it then ends all listens
- * of the call, but leaves their sockets open. Before, waits for the sockets that are on their way, so that jambonz is
- * not asked for them twice. Resolves to `written` with the call as it is after that.
+ * jambonz 0.9 sends such a hook if it could not open the socket of any listen of the call: it then ends all listens of
+ * the call, but leaves their sockets open. Before, waits for the sockets that are on their way, so that jambonz is not
+ * asked for them twice. Resolves to `written` with the call as it is after that.
  */
 async function failedTogether(
   { store, deps }: Correlation,
@@ -151,18 +152,34 @@ async function failedTogether(
   const { call: before, hasListen } = written
   const mayHaveFailed = report.call !== undefined && report.duration === undefined
   if (before === undefined || !hasListen || !mayHaveFailed || isOver(before, report)) return written
-  const came = before.listens
-    .filter(isOnItsWay)
-    .map(({ callSid, id }) =>
-      store.waitFor(callSid, id, (now) => now === undefined || !isOnItsWay(now), SOCKETS_WAIT)
-    )
-  const call = (await Promise.all(came)).length === 0 ? before : ((await store.get(before.callSid)) ?? before)
+  const call = (await socketsCame(store, before)) ? ((await store.get(before.callSid)) ?? before) : before
   const listen = listenIn(call, listenId)
   if (listen?.state === 'streaming' && (listen.offers ?? 0) > 0) {
     deps.handOver([listenId])
     store.tell({ handsOver: [listenId] } satisfies Message)
   }
   return { ...written, call }
+}
+
+/**
+ * Waits for the sockets that are on their way in a call one of whose sockets jambonz could not open, for SOCKETS_WAIT at
+ * most. If no instance has refused a socket, one of them never reached an instance: its instance has just stopped.
+ * Resolves to true if it waited.
+ */
+async function socketsCame(store: CallStore, call: StoredCall): Promise<boolean> {
+  const onTheirWay = call.listens.filter(isOnItsWay)
+  let left = onTheirWay.length - (call.listens.some(wasRefused) ? 0 : 1)
+  if (left <= 0) return false
+  const came = onTheirWay.map(async ({ callSid, id }) => {
+    await store.waitFor(callSid, id, (now) => now === undefined || !isOnItsWay(now), SOCKETS_WAIT)
+  })
+  await new Promise<void>((resolve, reject) => {
+    const settled = (): void => {
+      if (--left === 0) resolve()
+    }
+    for (const each of came) each.then(settled, reject)
+  })
+  return true
 }
 
 /** Returns true if jambonz was asked for the listen again, and the socket has neither streamed nor been refused. */
@@ -219,8 +236,9 @@ async function offerAgain(
   const { store, deps, issuer } = correlation
   const { listen } = settled
   if (!isOffered(listen) || report.digits !== undefined || isOver(settled.call, report)) return undefined
-  // If the socket was refused, the background listens were not handed over with it.
-  const call = listen.refused === true ? settled.call : await backgroundsSettled(store, settled.call)
+  // Only an open socket is handed over together with the background listens, not one that jambonz was asked for in vain.
+  const wasOpen = listen.refused === undefined
+  const call = wasOpen ? await backgroundsSettled(store, settled.call) : settled.call
   const offer = nextOffer(listen)
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, { secret: deps.secret, issuer })
   if (offer === undefined || verbs === undefined || isOver(call, report)) return undefined

@@ -70,8 +70,12 @@ export function isOpen(listen: StoredListen): boolean {
 
 /** Returns true if the next actionHook asks for the listen again, because its socket was handed over or refused. */
 export function isOffered(listen: StoredListen): boolean {
-  const stage = stageOf(listen)
-  return stage === 'open again' || (stage === 'expected' && listen.refused === true)
+  return stageOf(listen) === 'open again' || wasRefused(listen)
+}
+
+/** Returns true if an instance that hands over refused the latest socket of the listen. */
+export function wasRefused(listen: StoredListen): boolean {
+  return ['expected', 'open again'].includes(stageOf(listen)) && listen.refused === true
 }
 
 /** Returns true if jambonz was asked for the listen again, and no socket is open yet. */

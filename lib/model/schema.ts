@@ -297,7 +297,10 @@ export type StoredListen = Listen & {
   readonly saved?: number
   /** the number of answers that asked jambonz for the next socket of the listen */
   readonly offers?: number
-  /** true if an instance that hands over refused the listen's socket */
+  /**
+   * false: jambonz was asked for the next socket of the listen; true: an instance that hands over has refused a socket;
+   * undefined: a socket was handed over since, or the listen has had none
+   */
   readonly refused?: boolean
   /** ISO 8601, UTC: time of its latest actionHook */
   readonly hookedAt?: string
