@@ -699,6 +699,64 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
   })
 
   t.test(
+    'a background listen is handed over also if its call begins to listen in the foreground only during the drain',
+    { buffered: true },
+    async (t) => {
+      const { a, b, lead, call: dial } = await two(t, redis, beside({ verb: 'pause', length: 1 }))
+      const call = dial()
+      await until(() => open(call).length === 1, 'the background socket')
+      lead(b)
+      await a.app.jambonz.drain(10_000, { handover: true })
+      await until(
+        () => call.listens.length === 4 && open(call).length === 2,
+        'the next sockets of both listens'
+      )
+      await heardOf(call, 200)
+      call.hangUp()
+      const story = await call
+      await until(() => b.ended.length === 2, 'both ends')
+      t.strictSame(a.ended, [])
+      t.match(
+        b.ended.map(({ endReason }) => endReason),
+        ['closed', 'closed']
+      )
+      wholeInTwo(t, b, story)
+    }
+  )
+
+  t.test(
+    'each listen that waits for its next socket is watched by an instance, which ends it if no socket comes',
+    { buffered: true },
+    async (t) => {
+      const watchers = async ({ app }: Instance, { callSid }: SimulatedCall): Promise<unknown[]> =>
+        ((await app.jambonz.calls.get(callSid))?.listens ?? []).map(
+          (listen) => 'watcher' in listen && listen.watcher
+        )
+      const { a, b, lead, call: dial } = await two(t, redis, beside())
+      // Without a statusHook, nothing else reports that the caller has hung up.
+      const [gone, unanswered] = [dial({ statusHook: undefined }), dial({ statusHook: undefined })]
+      gone.once('hook', () => gone.hangUp())
+      await until(
+        () => open(gone).length === 2 && open(unanswered).length === 2,
+        'both sockets of both calls'
+      )
+      b.before = async ({ url }) => {
+        const isHook = url.startsWith(`/done?listen=${unanswered.callSid.replaceAll('-', '')}`)
+        if (isHook) await noneReached()
+      }
+      lead(b)
+      await a.app.jambonz.drain(0, { handover: true })
+      const [as, bs] = [a, b].map(({ app }) => [app.jambonz.instance, app.jambonz.instance])
+      await gone
+      t.strictSame(await watchers(b, gone), bs, 'after its hook')
+      t.strictSame(await watchers(b, unanswered), as, 'before its hook')
+      await a.app.close()
+      await until(async () => String(await watchers(b, unanswered)) === String(bs), 'the next watcher')
+      await unanswered
+    }
+  )
+
+  t.test(
     'if a draining instance refuses a socket, jambonz is asked to open another',
     { buffered: true },
     async (t) => {

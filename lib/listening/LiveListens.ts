@@ -20,10 +20,7 @@ export interface DrainOptions {
   answered: (ms: number) => Promise<void>
 }
 
-/**
- * The names, in the log, of the programs whose version the fast reader may not know. Without the fast reader,
- * audio costs more CPU.
- */
+/** The names, in the log, of the programs whose version the fast reader may not know: audio then costs more CPU. */
 const MISFITS = { ws: 'ws', node: 'Node.js' } as const
 
 /** The live streams of this instance: `fastify.jambonz.streams`. A stream is live until its socket has closed. */
@@ -151,9 +148,10 @@ export class LiveListens {
     const { timeoutMs, handover, hookPatience } = options
     this.#sealedAt = Math.min(this.#sealedAt, wallClock())
     this.#handingOver ||= handover
-    const handed = handover ? await this.#handOver() : []
+    const handed = new Set<LiveListen>()
+    if (handover) await this.#handOver(handed)
     if (timeoutMs > 0) {
-      await (this.#handingOver ? withinMs(timeoutMs, this.#allOver()) : this.#lastCalls(options))
+      await (this.#handingOver ? this.#handOverRest(timeoutMs, handed) : this.#lastCalls(options))
     }
     this.#ending = true
     this.expected.clear()
@@ -182,18 +180,29 @@ export class LiveListens {
     }
   }
 
-  async #handOver(): Promise<LiveListen[]> {
+  /** Hands over all listens that can be handed over, and adds them to `handed`. */
+  async #handOver(handed: Set<LiveListen>): Promise<void> {
     const pace = new Pace()
-    const handed = new Set<LiveListen>()
     for (const listen of Array.from(this.#listens)) {
-      if (handed.has(listen)) continue
+      if (handed.has(listen) || listen.live.isOver) continue
       // All listens of a call are handed over together, since jambonz 0.9 ends all of them when one socket
       // closes.
       const together = this.handOver(await listen.goesOnWith())
       for (const each of together) handed.add(each)
       await pace.add(Promise.all(together.map(({ released }) => released)).then(() => {}))
     }
-    return Array.from(handed)
+  }
+
+  /**
+   * Waits up to `ms` for the listens that could not be handed over, and hands over those that can be meanwhile, since
+   * their call has begun to listen in the foreground. Adds these to `handed`.
+   */
+  async #handOverRest(ms: number, handed: Set<LiveListen>): Promise<void> {
+    const deadline = performance.now() + ms
+    for (let left = ms; left > 0 && this.#listens.size > 0; left = deadline - performance.now()) {
+      await withinMs(Math.min(left, HAND_OVER_AGAIN), this.#allOver())
+      await this.#handOver(handed)
+    }
   }
 
   async #handOverLate(listen: LiveListen): Promise<void> {
@@ -219,14 +228,15 @@ export class LiveListens {
   }
 }
 
+/** ms between two attempts to hand over the listens that could not be handed over before */
+const HAND_OVER_AGAIN = 500
 /** ms after the answer in which jambonz opens the socket of a listen, if no other verb runs before it for long */
 const EXPECTED_WITHIN = 15_000
 /** ms between two checks whether the call of an expected listen has ended */
 const LOOK_AGAIN = 250
 /**
- * Minimum ms between two removals of old listens. A Map looks for its oldest entry from the beginning, and
- * passes all deleted entries. A removal with each answer would therefore take longer than the rest of a
- * webhook.
+ * Minimum ms between two removals of old listens. A Map looks for its oldest entry from the beginning, and passes all
+ * deleted entries, so a removal with each answer would take longer than the rest of a webhook.
  */
 const FORGET_EVERY = 1_000
 
@@ -300,10 +310,7 @@ export class ExpectedListens {
 }
 
 const MAX_AT_ONCE = 5
-/**
- * An operation that takes longer than SLOWER times the quickest one, plus CHANCE ms, is slow, since it waits
- * for others.
- */
+/** An operation that takes longer than SLOWER times the quickest one, plus CHANCE ms, is slow, since it waits for others. */
 const SLOWER = 1.5
 const CHANCE = 3
 
