@@ -25,7 +25,7 @@ import {
   type CausedEnd,
   type OpenTime
 } from './endReasons.js'
-import { goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
+import { endUnlessHeld, goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
 
 export interface CorrelationDeps {
@@ -232,16 +232,23 @@ export class Correlation {
     return ids
   }
 
-  /** Writes that another instance takes the listen's next socket. Resolves to undefined if the listen has ended. */
+  /**
+   * Writes that another instance takes the listen's next socket. Ends the listen if no hook asks for that socket.
+   * Resolves to undefined if the listen has ended.
+   */
   async handedOver(
-    listen: Listen,
+    before: Listen,
     segment: ListenSegment,
     fields: ListenFields
   ): Promise<Correlated | undefined> {
-    const { applied, call } = await this.store.write(listen.callSid, [
-      life.handOverPart(listen.id, { ...fields, ...life.withSegment(listen, segment) })
+    const watcher = this.deps.instance
+    const { applied, call } = await this.store.write(before.callSid, [
+      life.handOverPart(before.id, { ...fields, ...life.withSegment(before, segment), watcher })
     ])
-    return applied[0] ? { call, listen: listenIn(call, listen.id) ?? (listen as StoredListen) } : undefined
+    if (!applied[0]) return undefined
+    const listen = listenIn(call, before.id) ?? (before as StoredListen)
+    endUnlessHeld(this, listen)
+    return { call, listen }
   }
 
   /** Writes that the listen's recording is paused, or runs again. */

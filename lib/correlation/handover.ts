@@ -309,20 +309,20 @@ function isSame(wsAuth: unknown, auth: Credentials | undefined): boolean {
 }
 
 /**
- * Ends a listen whose next socket has not come to any instance within `ms`, unless a later hook has changed the listen.
+ * Ends a listen whose next socket has not come to any instance within `ms`, unless a hook has asked for it meanwhile.
  * The time begins when the store is available, since another instance may hold the socket while the store is away. If
  * this instance dies or closes meanwhile, another instance ends the listen. Returns at once.
  */
 export function endUnlessHeld(
   correlation: Correlation,
-  { callSid, id, offers }: StoredListen,
+  { callSid, id, offers, watcher }: StoredListen,
   ms = SOCKET_WAIT
 ): void {
   const { store, deps } = correlation
   const isSettled = (now?: StoredListen): boolean =>
     now !== undefined && (now.state !== 'expected' || now.instance !== undefined || now.offers !== offers)
   const watch = async (): Promise<void> => {
-    await store.write(callSid, [watchPart(id, deps.instance, true)])
+    if (watcher !== deps.instance) await store.write(callSid, [watchPart(id, deps.instance, true)])
     for (;;) {
       await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
       // The store is still away, or it is closed, so the listen is left unchanged.

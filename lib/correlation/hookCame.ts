@@ -243,17 +243,20 @@ async function offerAgain(
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, { secret: deps.secret, issuer })
   if (offer === undefined || verbs === undefined || isOver(call, report)) return undefined
   const { offers } = offer
+  const offered = { refused: false, watcher: deps.instance }
   const backgrounds = waitingBackgrounds(call)
   const written = await store.write(listen.callSid, [
-    hookPart(listen.id, { duration: report.duration }, { offers, refused: false }),
+    hookPart(listen.id, { duration: report.duration }, { ...offered, offers }),
     ...backgrounds.map(({ id, offers = 0 }) => ({
-      patch: { listens: [{ id, offers: offers + 1, refused: false }] }
+      patch: { listens: [{ id, ...offered, offers: offers + 1 }] },
+      wakes: [id]
     }))
   ])
   await delay(Math.max(...[listen, ...backgrounds].map((each) => nextOffer(each)?.delayMs ?? 0)))
-  // If the caller has hung up, neither a socket nor a hook comes, and without a statusHook nothing else
-  // reports the hang-up. Therefore the listen is ended if no socket comes.
-  endUnlessHeld(correlation, correlated(written.call, listen.id).listen)
+  // If the caller has hung up, neither a socket nor a hook comes, and without a statusHook nothing else reports that.
+  for (const { id } of [listen, ...backgrounds]) {
+    endUnlessHeld(correlation, correlated(written.call, id).listen)
+  }
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
 }
 
@@ -300,8 +303,8 @@ async function endedListen(
 }
 
 /**
- * Returns the listen that a hook without a listen id is for. This is the listen with the verb's id, or else
- * the latest open listen, or else the latest listen.
+ * Returns the listen that a hook without a listen id is for: the listen with the verb's id, or else the latest open
+ * listen, or else the latest listen.
  */
 function latestListen(call: StoredCall, verbId: string | undefined): StoredListen | undefined {
   const { listens } = call
@@ -332,10 +335,7 @@ export async function hooked(
   await store.waitFor(callSid, id, (now) => now === undefined || now.hookedAt !== hookedAt, ms)
 }
 
-/**
- * Resolves when the hook of each listen of the call that has ended within the last `ms` has come to any instance, or
- * after `ms`.
- */
+/** Resolves when the hook of each listen that has ended within the last `ms` has come to any instance, or after `ms`. */
 export async function hooksOfEndsCame(correlation: Correlation, callSid: string, ms: number): Promise<void> {
   const call = await correlation.store.get(callSid)
   if (call === undefined) return

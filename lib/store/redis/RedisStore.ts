@@ -1,5 +1,5 @@
-import type { CallWrite, ListenPatch } from '../../model/callWrite.js'
-import type { StoredCall } from '../../model/schema.js'
+import { listenIn, type CallWrite, type ListenPatch } from '../../model/callWrite.js'
+import type { StoredCall, StoredListen } from '../../model/schema.js'
 import {
   type CallStore,
   type Reached,
@@ -140,7 +140,8 @@ export class RedisStore implements CallStore {
       if (!written.applied[part]) instances.release(callSid, listenId)
     }
     for (const { listenId, part } of listensOf(write, isReleased)) {
-      if (written.applied[part]) instances.release(callSid, listenId)
+      const isOurs = isHeldBy(listenIn(written.call, listenId), context.instance)
+      if (written.applied[part] || !isOurs) instances.release(callSid, listenId)
     }
     for (const [at, { wakes = [] }] of write.entries()) {
       if (written.applied[at]) for (const listenId of wakes) this.#waiters.wake(callSid, listenId)
@@ -265,5 +266,10 @@ function listensOf(write: CallWrite, isMeant: (listen: ListenPatch) => boolean):
 
 /** Returns true if the patch releases the listen, so that this instance no longer holds it. */
 function isReleased({ instance, state, watcher }: ListenPatch): boolean {
-  return instance === null || watcher === null || state === 'ended'
+  return state === 'ended' || watcher === null || (instance === null && watcher === undefined)
+}
+
+/** Returns true if the instance has the listen's socket, or watches the listen. */
+function isHeldBy(listen: StoredListen | undefined, name: string): boolean {
+  return listen?.instance === name || listen?.watcher === name
 }
