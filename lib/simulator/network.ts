@@ -1,6 +1,6 @@
 import { Agent, type Server } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, Server as TlsServer } from 'node:tls'
 import { memorySocket } from './memorySocket.js'
@@ -88,9 +88,14 @@ export class InProcessNetwork implements Network {
 /** Returns host and port of a url; if the url has no port, the default port of its scheme. */
 export function targetOf(url: URL): Target {
   const tls = url.protocol === 'https:' || url.protocol === 'wss:'
-  return { host: url.hostname, port: Number(url.port === '' ? (tls ? 443 : 80) : url.port), tls }
+  return { host: hostOf(url), port: Number(url.port === '' ? (tls ? 443 : 80) : url.port), tls }
+}
+
+/** Returns the host of a url, an IPv6 address without its brackets. */
+export function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1')
 }
 
 function isName(host: string): boolean {
-  return !/^[\d.]+$/.test(host)
+  return isIP(host) === 0
 }

@@ -14,6 +14,8 @@ export interface Problem {
   change: string
   /** Url of the socket or request. */
   url: string | undefined
+  /** The entry of the story's `errors` about the same failure, if there is one. */
+  error?: string
   /** Simulated ms since the call began. */
   atMs: number
 }
@@ -187,7 +189,7 @@ const KINDS = {
     severity: 'error',
     then: 'jambonz tries again only if the url asks for it, as with #rc=3. Without an answer to the first webhook it refuses the call; without an answer to a hook it runs the next verb',
     change:
-      'start the application, check the host and port of the url, and answer within the timeout of the request'
+      'start the application, check the host and port of the url and its scheme (http or https), and answer within the timeout of the request. To accept a self-signed certificate, use allowSelfSigned (--insecure)'
   },
   requestRefused: {
     severity: 'error',
@@ -209,8 +211,8 @@ const KINDS = {
 
 export type ProblemCode = keyof typeof KINDS
 
-/** Reports a problem of the socket or request of `url`. */
-export type Report = (code: ProblemCode, what: string, url?: string) => void
+/** Reports a problem of the socket or request of `url`. `error`: the story's error about the same failure. */
+export type Report = (code: ProblemCode, what: string, url?: string, error?: string) => void
 
 const MAX_PROBLEMS = 1_000
 
@@ -226,11 +228,18 @@ export class Problems {
     this.#found = found
   }
 
-  readonly report: Report = (code, what, url) => {
+  readonly report: Report = (code, what, url, error) => {
     const key = `${code} ${what} ${url ?? ''}`
     if (this.#seen.has(key) || this.list.length >= MAX_PROBLEMS) return
     this.#seen.add(key)
-    const problem: Problem = { code, ...KINDS[code], what, url, atMs: Math.round(this.#now()) }
+    const problem: Problem = {
+      code,
+      ...KINDS[code],
+      what,
+      url,
+      ...(error !== undefined && { error }),
+      atMs: Math.round(this.#now())
+    }
     this.list.push(problem)
     this.#found(problem)
   }

@@ -2,10 +2,12 @@ import t, { type Test } from 'tap'
 import { createEndpoint, type AudioStream } from '@jambonz/sdk/websocket'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
 import express from 'express'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { main } from '../../lib/simulator/cli/main.js'
@@ -21,6 +23,7 @@ import {
   type SimulatorEvent
 } from '../../lib/simulator/index.js'
 import { application, ramp } from './peers.js'
+import { until } from '../helpers/until.js'
 
 class Screen extends Writable {
   text = ''
@@ -165,6 +168,30 @@ t.test('the installed command runs a call as a process', async (t) => {
   t.match(readFileSync('lib/simulator/cli.ts', 'utf8'), /^#!\/usr\/bin\/env node\n/)
 })
 
+t.test('the url may begin with a host, and may have an IPv6 address', async (t) => {
+  const app = await application(t, { '/in': [{ verb: 'say', text: 'Hello' }] })
+  const host = new URL(app.url('/in')).host
+  const { code, out } = await run([`${host}/in`, '--speed', 'max'])
+  t.equal(code, 0)
+  t.match(out, `POST http://${host}/in -> 200`)
+  const addresses = Object.values(networkInterfaces()).flat()
+  if (!addresses.some((at) => at?.address === '::1')) return t.comment('this machine has no IPv6')
+  const six = createServer((_request, response) => response.end())
+  await new Promise<void>((resolve, reject) => six.on('error', reject).listen(0, '::1', resolve))
+  t.teardown(() => six.close())
+  const { port } = six.address() as AddressInfo
+  t.match((await run([`http://[::1]:${port}/in`, '--speed', 'max'])).out, ' -> 200 in ')
+})
+
+t.test('the installed command ends quietly if its output is not read', async (t) => {
+  const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }] })
+  const child = spawn(process.execPath, ['dist/lib/simulator/cli.js', app.url('/in')], { stdio: 'pipe' })
+  const errors = child.stderr.toArray()
+  child.stdout.once('data', () => child.stdout.destroy())
+  const [code] = (await once(child, 'exit')) as [number]
+  t.strictSame([code, Buffer.concat(await errors).toString()], [0, ''])
+})
+
 t.test('in a terminal, a line with level meters and progress stays below the events', async (t) => {
   const app = await application(
     t,
@@ -201,15 +228,20 @@ t.test('a failed call, a refused listen, notes and errors are printed, with exit
   t.match(first.out, 'FAILED: call')
   t.match(first.out, /refused {3}read failed/)
   t.match(first.out, 'note: conference: this verb is not simulated')
-  t.match(first.out, /\nerror: listen/)
+  t.match(first.out, /\nerror: the audio socket was refused: read failed/)
+  t.match(first.out, ', 1 listen, 0 audio messages,')
+  t.equal(
+    first.out.match(/read failed/g)?.length,
+    2,
+    'a failure is printed when it happens, and in the summary'
+  )
   const nobody = await run(['http://127.0.0.1:1/in', '--json'])
   t.equal(nobody.code, 1)
   t.match((JSON.parse(nobody.out) as { errors: string[] }).errors, [/ECONNREFUSED/])
-  t.equal(
-    (await run([refused.url('/in'), '--save-heard', '/nowhere/x.wav', '--speed', 'max'])).code,
-    1,
-    "a file that can't be written"
-  )
+  const posted = refused.posted.length
+  const unwritable = await run([refused.url('/in'), '--save-heard', '/nowhere/x.wav', '--speed', 'max'])
+  t.match(unwritable, { code: 1, err: /--save-heard: ENOENT.*\/nowhere\/x\.wav/ })
+  t.equal(refused.posted.length, posted, "no call is made if its audio can't be written")
 })
 
 t.test('an interrupt (Ctrl+C) hangs up the call', async (t) => {
@@ -262,7 +294,8 @@ t.test(
     const failing = await run([app.url('/bad'), '--calls', '3', '--speed', 'max'], { tty: true })
     t.equal(failing.code, 1)
     t.match(failing.out, 'FAILED: 3 calls')
-    t.match(failing.out, /error: 3 x webhook POST \/bad answered 500/)
+    t.match(failing.out, /error: 3 x webhook POST \/bad was answered with 500/)
+    t.notMatch(failing.out, 'answered 500', 'a failure is counted once')
     const refused = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'hangup' }] })
     t.match(
       (await run([refused.url('/in'), '--calls', '2', '--speed', 'max', '--say', 'hi'])).out,
@@ -270,6 +303,18 @@ t.test(
     )
     const stopped = await run([app.url('/in'), '--calls', '3'], { interrupt: AbortSignal.abort() })
     t.match(stopped.out, /^ok: 0 calls/)
+    const interrupt = new AbortController()
+    const posted = app.posted.length
+    const stopping = run([app.url('/in'), '--calls', '9', '--rate', '0.01/s'], {
+      interrupt: interrupt.signal
+    })
+    await until(() => app.posted.length > posted, 'the first webhook')
+    interrupt.abort()
+    t.match(
+      (await stopping).out,
+      /^ok: 1 call in /m,
+      'an interrupted caller hangs up, and no further call begins'
+    )
   }
 )
 
@@ -399,7 +444,7 @@ t.test('every event that the tests above do not cause is printed', async (t) => 
   t.match(lines, [
     /no answer in 1 ms \(attempt 2\): say, \?$/,
     /gone .*: no verbs$/,
-    /4000 by the server after 1 messages, 64000 bytes, 1\.00 s of audio, with an overrun/,
+    /4000 by the server after 1 message, 64000 bytes, 1\.00 s of audio, with an overrun/,
     'no json',
     'm playout',
     'sound: 20 ms',
@@ -436,6 +481,12 @@ t.test('wrong usage is reported with exit code 2', async (t) => {
     [[url, '--fault', 'no-metadata=1'], /takes no value/],
     [[url, '--fault', 'stall=1s'], /stall/],
     [['/in'], /must be an absolute/],
+    [[':3000/in'], /must be an absolute/],
+    [[url, '--sped', '1'], /Unknown option '--sped': did you mean --speed\?/],
+    [[url, '--hangup-after', '1s'], /did you mean --hang-up-after\?/],
+    [[url, '--speed', '-1'], /--speed: '-1' must be a number above 0/],
+    [[url, '--calls', '2', '--call-sid', 'x'], /each call needs a callSid of its own/],
+    [[url, '--say', 'hello', 'world'], /got 2: \S+, world; put a text with spaces in quotes/],
     [[url, '--audio', wav], new RegExp(`${wav} is not a WAV file`)],
     [[url, '--audio', '/nowhere.wav'], /can't be read/]
   ]
@@ -448,6 +499,9 @@ t.test('wrong usage is reported with exit code 2', async (t) => {
   const help = await run(['--help'])
   t.strictSame([help.code, help.err], [0, ''])
   t.match(help.out, /^Usage: jambonz-simulate <url>/)
+  t.equal((await run(['-h'])).out, help.out)
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+  t.strictSame(await run(['--version']), { code: 0, out: `${version}\n`, err: '' })
 })
 
 t.test(

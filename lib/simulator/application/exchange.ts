@@ -1,6 +1,7 @@
 import { request, type Agent, type IncomingMessage } from 'node:http'
 import { Agent as TlsAgent, request as requestTls } from 'node:https'
 import type { Cancel, Clock } from '../clock.js'
+import { hostOf } from '../network.js'
 
 /** A request as it is sent. The headers keep their order and case. */
 export interface Outgoing {
@@ -38,7 +39,7 @@ export function exchange(
   return new Promise((resolve, reject) => {
     // In this process, an application with an https url is reached without TLS.
     const send = agent instanceof TlsAgent ? requestTls : request
-    const outbound = send({ host: url.hostname, port: url.port, path, method, headers, agent })
+    const outbound = send({ host: hostOf(url), port: url.port, path, method, headers, agent })
     let cancel: Cancel | undefined
     // jambonz queues requests to one host. The time in the queue does not count.
     outbound.on('socket', () => {

@@ -26,7 +26,8 @@ export interface HttpRequestorOptions {
   secret: string
   timeoutMs: number
   headers: Record<string, string>
-  record: (request: RequestRecord) => void
+  /** Notes each attempt; `failure`: the error of a failed one. */
+  record: (request: RequestRecord, failure?: string) => void
 }
 
 /** The statuses of answers that jambonz reads (feature-server lib/utils/http-requestor.js). */
@@ -37,6 +38,8 @@ const RESET_ON_REUSE = 'ECONNRESET'
 
 interface Prepared {
   kind: RequestRecord['kind']
+  /** kind, method and path, for errors */
+  what: string
   outgoing: Outgoing
   payload: unknown
   agent: Agent
@@ -64,7 +67,7 @@ export class HttpRequestor implements Requestor {
     const policy = new RetryPolicy(prepared.outgoing.url.hash)
     const backoff = new Backoff()
     const { clock } = this.#options
-    const what = `${kind} ${prepared.outgoing.method} ${prepared.outgoing.path}`
+    const { what } = prepared
     const attempt = async (number: number) => {
       if (this.#closed) throw new SIM_REQUEST(`${what} not sent: the call was torn down`)
       const release = extra.holdsClock === false ? () => {} : clock.hold()
@@ -74,7 +77,7 @@ export class HttpRequestor implements Requestor {
     for (let number = 1; ; number++) {
       const outcome = await attempt(number)
       if ('reply' in outcome) return outcome.reply
-      if (!policy.allows(number, outcome.failure)) throw new SIM_REQUEST(`${what} ${outcome.text}`)
+      if (!policy.allows(number, outcome.failure)) throw new SIM_REQUEST(outcome.text)
       await clock.wait(backoff.next())
     }
   }
@@ -92,15 +95,17 @@ export class HttpRequestor implements Requestor {
     const payload: unknown = JSON.parse(JSON.stringify(snakeCaseKeys(params)))
     const body = JSON.stringify(payload)
     const { credentials, secret, headers } = this.#options
+    // jambonz sends a relative hook unchanged, with its fragment.
+    const path = relative ? given : url.pathname + url.search
     return {
       kind,
+      what: `${kind} ${method} ${path}`,
       payload: method === 'POST' ? payload : undefined,
       agent: this.#agent(url),
       outgoing: {
         url,
         method,
-        // jambonz sends a relative hook unchanged, with its fragment.
-        path: relative ? given : url.pathname + url.search,
+        path,
         body: method === 'POST' ? body : undefined,
         headers: {
           'host': url.host,
@@ -141,7 +146,7 @@ export class HttpRequestor implements Requestor {
     attempt: number
   ): Promise<{ reply: unknown } | { failure: Failure; text: string }> {
     const { clock, timeoutMs, record } = this.#options
-    const { outgoing, payload, kind } = prepared
+    const { outgoing, payload, kind, what } = prepared
     const begun = performance.now()
     const entry: RequestRecord = {
       kind,
@@ -156,23 +161,27 @@ export class HttpRequestor implements Requestor {
       latencyMs: 0,
       attempt
     }
+    let failure: string | undefined
     try {
       const incoming = await this.#send(prepared, timeoutMs)
       entry.status = incoming.status
       entry.body = incoming.body.slice(0, MAX_BODY)
       if (!OK.includes(incoming.status)) {
-        return { failure: { status: incoming.status }, text: `answered ${incoming.status}` }
+        failure = `${what} answered ${incoming.status}`
+        return { failure: { status: incoming.status }, text: failure }
       }
       entry.reply = parseReply(incoming)
       if (Array.isArray(entry.reply) || incoming.body === '') delete entry.body
       return { reply: entry.reply ?? '' }
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
-      entry.error = message === '' ? (code ?? 'failed') : message
-      return { failure: { code, timedOut: error instanceof TimeoutError }, text: `failed: ${entry.error}` }
+      // The message of an error of TLS ends with a line break.
+      entry.error = message === '' ? (code ?? 'failed') : message.trim()
+      failure = `${what} failed: ${entry.error}`
+      return { failure: { code, timedOut: error instanceof TimeoutError }, text: failure }
     } finally {
       entry.latencyMs = Math.round((performance.now() - begun) * 10) / 10
-      record(entry)
+      record(entry, failure)
     }
   }
 

@@ -51,7 +51,7 @@ export interface Command {
 
 /** The callbacks of a call that its requestors use. */
 export interface SocketEvents {
-  record: (request: RequestRecord) => void
+  record: (request: RequestRecord, failure?: string) => void
   opened: (socket: ApplicationSocketRecord) => void
   closed: (socket: ApplicationSocketRecord) => void
   command: (command: Command) => void

@@ -22,7 +22,7 @@ export function parseWav(wav: Buffer, name = 'the speech'): Sound {
     wav.toString('latin1', 8, 12) !== 'WAVE'
   ) {
     throw new SIM_AUDIO(
-      `${name} is not a WAV file (no RIFF/WAVE header); raw samples go in as { pcm, sampleRate }`
+      `${name} is not a WAV file (no RIFF/WAVE header): convert it (ffmpeg -i FILE -ac 1 -c:a pcm_s16le out.wav); raw samples go in as { pcm, sampleRate }`
     )
   }
   let format: { channels: number; sampleRate: number } | undefined
@@ -30,14 +30,14 @@ export function parseWav(wav: Buffer, name = 'the speech'): Sound {
     const id = wav.toString('latin1', at, at + 4)
     const size = wav.readUInt32LE(at + 4)
     const body = wav.subarray(at + 8, Math.min(at + 8 + size, wav.length))
-    if (id === 'fmt ') format = parseFormat(body)
+    if (id === 'fmt ') format = parseFormat(body, name)
     if (id === 'data') {
-      if (format === undefined) throw new SIM_AUDIO('the WAV has samples before its format')
+      if (format === undefined) throw new SIM_AUDIO(`${name} has samples before its format`)
       return { samples: firstChannel(samplesOf(body), format.channels), sampleRate: format.sampleRate }
     }
     at += 8 + size + (size % 2)
   }
-  throw new SIM_AUDIO('the WAV has no samples (no data chunk)')
+  throw new SIM_AUDIO(`${name} has no samples (no data chunk)`)
 }
 
 /** Returns a WAV file of L16 mono bytes. */
@@ -58,15 +58,15 @@ export function wavOf(pcm: Buffer, sampleRate: number): Buffer {
   return Buffer.concat([header, pcm])
 }
 
-function parseFormat(body: Buffer): { channels: number; sampleRate: number } {
-  if (body.length < 16) throw new SIM_AUDIO("the WAV's format chunk is cut off")
+function parseFormat(body: Buffer, name: string): { channels: number; sampleRate: number } {
+  if (body.length < 16) throw new SIM_AUDIO(`the format chunk of ${name} is cut off`)
   const code = body.readUInt16LE(0)
   const channels = body.readUInt16LE(2)
   const sampleRate = body.readUInt32LE(4)
   const bits = body.readUInt16LE(14)
   if ((code !== FORMAT_PCM && code !== FORMAT_EXTENSIBLE) || bits !== 16 || channels < 1) {
     throw new SIM_AUDIO(
-      `the WAV is format ${code} with ${bits} bits; convert it to 16-bit PCM (sox in.wav -b 16 out.wav)`
+      `${name} has format ${code} with ${bits} bits; convert it to 16-bit PCM (sox in.wav -e signed -b 16 out.wav)`
     )
   }
   return { channels, sampleRate }

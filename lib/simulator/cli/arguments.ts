@@ -43,12 +43,15 @@ const OPTIONS = {
   'timeout': text,
   'save-heard': text,
   'json': flag,
-  'help': flag
+  'help': { type: 'boolean', short: 'h' },
+  'version': { type: 'boolean', short: 'v' }
 } as const
 
 /** A parsed command line. */
 export interface Command {
+  /** true: prints the help, or the version, and makes no call */
   help: boolean
+  version: boolean
   call: SimulateCallOptions
   /** Text that is to be synthesised. */
   say: string | undefined
@@ -62,8 +65,12 @@ export interface Command {
 export function parseCommand(argv: string[]): Command {
   const { values, positionals } = parse(argv)
   const [url, ...others] = positionals
-  if (values.help !== true && (url === undefined || others.length > 0)) {
-    throw new UsageError(`one url is needed, got ${positionals.length}`)
+  const isCall = values.help !== true && values.version !== true
+  if (isCall && url === undefined) throw new UsageError('one url is needed, got 0')
+  if (isCall && others.length > 0) {
+    throw new UsageError(
+      `one url is needed, got ${positionals.length}: ${positionals.join(', ')}; put a text with spaces in quotes`
+    )
   }
   if ([values.audio, values.say, values.silent].filter((value) => value !== undefined).length > 1) {
     throw new UsageError('--audio, --say and --silent exclude each other')
@@ -76,15 +83,24 @@ export function parseCommand(argv: string[]): Command {
   if (calls !== undefined && values['save-heard'] !== undefined) {
     throw new UsageError('--save-heard is for one call, not for --calls')
   }
+  if (calls !== undefined && values['call-sid'] !== undefined) {
+    throw new UsageError('--call-sid is for one call, not for --calls: each call needs a callSid of its own')
+  }
   return {
     help: values.help === true,
+    version: values.version === true,
     say: values.say,
     calls,
     rate: values.rate === undefined ? undefined : parseNumber('--rate', values.rate.replace(/\/s$/, '')),
     saveHeard: values['save-heard'],
     json: values.json === true,
-    call: callOptions(url ?? '', values)
+    call: callOptions(withScheme(url ?? ''), values)
   }
+}
+
+/** Returns the url; if it begins with a host, as in `localhost:3000/in`, with the scheme http. */
+function withScheme(url: string): string {
+  return /^[a-z][a-z\d+.-]*:\/\//i.test(url) || !/^[\w[]/.test(url) ? url : `http://${url}`
 }
 
 type Values = ReturnType<typeof parse>['values']
@@ -162,8 +178,43 @@ function parsePlatform(text: string): '0.9' | '11' {
 
 function parse(argv: string[]) {
   try {
-    return parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
+    return parseArgs({ args: joinNegatives(argv), options: OPTIONS, allowPositionals: true })
   } catch (error) {
-    throw new UsageError(reasonOf(error))
+    throw new UsageError(describeMistake(error))
   }
+}
+
+/** Joins an option and its negative number, as in `--speed -1`, since parseArgs() would report no value. */
+function joinNegatives(argv: string[]): string[] {
+  const joined: string[] = []
+  for (const arg of argv) {
+    const option = joined.at(-1)
+    const isValue = /^-\d/.test(arg) && option !== undefined && /^--[a-z-]+$/.test(option)
+    if (isValue) joined[joined.length - 1] += `=${arg}`
+    else joined.push(arg)
+  }
+  return joined
+}
+
+/** Returns the mistake that parseArgs() found, without its advice on values that begin with a dash. */
+function describeMistake(error: unknown): string {
+  const reason = reasonOf(error)
+  const unknown = /^Unknown option '-*([^']*)'/.exec(reason)
+  if (unknown === null) return reason.replaceAll('\n', ' ')
+  const near = nearestOption(unknown[1]!)
+  return near === undefined ? unknown[0] : `${unknown[0]}: did you mean --${near}?`
+}
+
+/** Returns the option whose name differs from a misspelled one by a letter, by its dashes, or by its end. */
+function nearestOption(name: string): string | undefined {
+  const shortened = shortenedBy1(name)
+  const isNear = (option: string) => [...shortenedBy1(option)].some((short) => shortened.has(short))
+  const options = Object.keys(OPTIONS)
+  return options.find(isNear) ?? options.find((option) => name.length > 2 && option.startsWith(name))
+}
+
+/** Returns the letters of a name, and these letters without each one of them. */
+function shortenedBy1(name: string): Set<string> {
+  const letters = name.toLowerCase().replaceAll(/[^a-z]/g, '')
+  return new Set([letters, ...Array.from(letters, (_, i) => letters.slice(0, i) + letters.slice(i + 1))])
 }

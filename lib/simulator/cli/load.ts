@@ -5,7 +5,8 @@ import { simulateCall } from '../index.js'
 import type { CallStory, SimulateCallOptions } from '../types.js'
 import type { Command } from './arguments.js'
 import type { Surroundings } from './main.js'
-import { isOk } from './oneCall.js'
+import { isOk, unexplained } from './oneCall.js'
+import { counted } from './storyLines.js'
 import { bar, Terminal } from './terminal.js'
 
 const PLAIN_REPORT_MS = 5_000
@@ -47,7 +48,7 @@ class Tally {
     this.done++
     if (!isOk(story)) this.failed++
     const errors = story.problems.filter(({ severity }) => severity === 'error').map(({ what }) => what)
-    for (const error of [...story.errors, ...errors]) {
+    for (const error of [...unexplained(story), ...errors]) {
       this.#errors.set(error, (this.#errors.get(error) ?? 0) + 1)
     }
     for (const { kind, latencyMs } of story.requests) {
@@ -98,12 +99,12 @@ export async function runLoad(
 ): Promise<boolean> {
   const terminal = new Terminal(stdout)
   const tally = new Tally()
-  const shared = { ...options, ...sharedSpeech(options), keepAudio: false as const, signal: interrupt }
+  const shared = { ...options, ...sharedSpeech(options), keepAudio: false as const }
   setMaxListeners(0, interrupt)
   const calls = command.calls!
   const begun = performance.now()
   const progress = () =>
-    `${bar(tally.done / calls)} ${tally.done} of ${calls} calls, ${tally.running} running, ${tally.failed} failed, ${tally.frames} audio messages`
+    `${bar(tally.done / calls)} ${tally.done} of ${counted(calls, 'call')}, ${tally.running} running, ${tally.failed} failed, ${counted(tally.frames, 'audio message')}`
   if (!command.json) terminal.showStatus(progress)
   const plain =
     command.json || stdout.isTTY === true
@@ -111,7 +112,11 @@ export async function runLoad(
       : setInterval(() => terminal.line(progress()), PLAIN_REPORT_MS)
   await startAll(calls, command.rate, interrupt, async () => {
     tally.running++
-    tally.add(await simulateCall(shared))
+    const call = simulateCall(shared)
+    const onInterrupt = () => call.hangUp()
+    interrupt.addEventListener('abort', onInterrupt, { once: true })
+    tally.add(await call)
+    interrupt.removeEventListener('abort', onInterrupt)
     tally.running--
   })
   clearInterval(plain)
@@ -137,9 +142,10 @@ async function startAll(
 ): Promise<void> {
   const running: Array<Promise<void>> = []
   const begun = performance.now()
-  for (let i = 0; i < calls && !interrupt.aborted; i++) {
+  for (let i = 0; i < calls; i++) {
     const wait = rate === undefined ? 0 : begun + (i * 1000) / rate - performance.now()
-    if (wait > 0) await delay(wait)
+    if (wait > 0) await delay(wait, undefined, { signal: interrupt }).catch(() => {})
+    if (interrupt.aborted) break
     running.push(start())
   }
   await Promise.all(running)
@@ -150,8 +156,8 @@ export function describeReport(report: LoadReport): string[] {
   const row = (name: string, { count, p50, p99 }: Percentiles) =>
     `${name.padEnd(12)} ${String(count).padStart(7)}   p50 ${p50.toFixed(1).padStart(8)} ms   p99 ${p99.toFixed(1).padStart(8)} ms`
   return [
-    `${failed === 0 ? 'ok' : 'FAILED'}: ${calls} calls in ${seconds.toFixed(1)} s, ${failed} failed`,
-    `${listens} listens (${refused} refused), ${frames} audio messages, ${(bytes / 1e6).toFixed(1)} MB`,
+    `${failed === 0 ? 'ok' : 'FAILED'}: ${counted(calls, 'call')} in ${seconds.toFixed(1)} s, ${failed} failed`,
+    `${counted(listens, 'listen')} (${refused} refused), ${counted(frames, 'audio message')}, ${(bytes / 1e6).toFixed(1)} MB`,
     row('webhook', latencies.webhook),
     row('hook', latencies.hook),
     row('first audio', latencies.firstAudio),

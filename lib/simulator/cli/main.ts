@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { reasonOf } from '../errors.js'
 import { parseCommand, type Command } from './arguments.js'
 import { runLoad } from './load.js'
@@ -26,6 +27,10 @@ export async function main(argv: string[], surroundings: Surroundings): Promise<
       stdout.write(USAGE)
       return OK
     }
+    if (command.version) {
+      stdout.write(`${version()}\n`)
+      return OK
+    }
     const options = { ...command.call, ...(await spoken(command, stderr)) }
     const run = command.calls === undefined ? runOneCall : runLoad
     return (await run(command, options, surroundings)) ? OK : FAILED
@@ -35,6 +40,11 @@ export async function main(argv: string[], surroundings: Surroundings): Promise<
     stderr.write('jambonz-simulate --help lists the options\n')
     return WRONG_USAGE
   }
+}
+
+function version(): string {
+  const load = createRequire(import.meta.url)
+  return (load('fastify-jambonz-listen/package.json') as { version: string }).version
 }
 
 async function spoken({ say }: Command, stderr: Output): Promise<Pick<Command['call'], 'speech'>> {

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { reasonOf } from '../errors.js'
 import { simulateCall } from '../index.js'
 import type { SimulatedCall } from '../call.js'
 import type { CallStory, SimulateCallOptions } from '../types.js'
 import type { Command } from './arguments.js'
 import type { Surroundings } from './main.js'
-import { describeProblem, seconds, storyLine, timedLine } from './storyLines.js'
+import { counted, describeProblem, seconds, storyLine, timedLine } from './storyLines.js'
 import { bar, meter, Terminal } from './terminal.js'
 
 /** Runs one call and prints its events. Resolves to true if nothing failed. */
@@ -13,10 +14,18 @@ export async function runOneCall(
   options: SimulateCallOptions,
   { stdout, interrupt }: Surroundings
 ): Promise<boolean> {
+  if (command.saveHeard !== undefined) checkWritable(command.saveHeard)
   const terminal = new Terminal(stdout)
+  // The line of a failed request or refused socket says everything about this failure.
+  const told = new Set<string>()
   const call = simulateCall({
     ...options,
     onEvent: (event) => {
+      if (event.name === 'problem' && event.payload.error !== undefined) {
+        told.add(event.payload.error)
+        return
+      }
+      if (event.name === 'error' && told.has(event.payload.text)) return
       const line = command.json ? undefined : storyLine(event)
       if (line !== undefined) terminal.line(timedLine(event.atMs, ...line))
     }
@@ -34,6 +43,21 @@ export async function runOneCall(
     for (const line of summary(story, command.saveHeard)) terminal.line(line)
   }
   return isOk(story)
+}
+
+/** Throws if the file can't be written, before a call is made whose audio would be lost. */
+function checkWritable(file: string): void {
+  try {
+    closeSync(openSync(file, 'a'))
+  } catch (error) {
+    throw new Error(`--save-heard: ${reasonOf(error)}`)
+  }
+}
+
+/** Returns the errors that no problem of the story explains. */
+export function unexplained({ errors, problems }: CallStory): string[] {
+  const explained = new Set(problems.map(({ error }) => error))
+  return errors.filter((error) => !explained.has(error))
 }
 
 /** Returns true if nothing failed. A warning does not count as a failure. */
@@ -67,15 +91,15 @@ function statusLine(call: SimulatedCall): () => string {
 }
 
 function summary(story: CallStory, saved: string | undefined): string[] {
-  const { verbs, listens, errors, problems, durationMs, callSid, hangupBy } = story
+  const { verbs, listens, problems, durationMs, callSid, hangupBy } = story
   const messages = listens.reduce((sum, { sent }) => sum + sent.frames, 0)
   const by = { caller: 'the caller', jambonz: 'jambonz', nobody: 'nobody' }[hangupBy]
   return [
     '',
-    `${isOk(story) ? 'ok' : 'FAILED'}: call ${callSid}, ${seconds(durationMs)}, ${verbs.length} verbs, ${listens.length} listens, ${messages} audio messages, hung up by ${by}`,
+    `${isOk(story) ? 'ok' : 'FAILED'}: call ${callSid}, ${seconds(durationMs)}, ${counted(verbs.length, 'verb')}, ${counted(listens.length, 'listen')}, ${counted(messages, 'audio message')}, hung up by ${by}`,
     ...verbs.filter(({ note }) => note !== undefined).map(({ verb, note }) => `note: ${verb}: ${note}`),
     ...(saved === undefined ? [] : [`heard: ${saved}`]),
-    ...errors.map((error) => `error: ${error}`),
-    ...problems.flatMap(describeProblem)
+    ...problems.flatMap(describeProblem),
+    ...Array.from(new Set(unexplained(story)), (error) => `error: ${error}`)
   ]
 }

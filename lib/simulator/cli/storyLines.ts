@@ -70,6 +70,11 @@ export function timedLine(atMs: number, label: string, text: string): string {
   return `${(atMs / 1000).toFixed(2).padStart(8)} s  ${label.padEnd(8)}  ${text}`
 }
 
+/** Returns a number with its noun: `1 listen`, `2 listens`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
 export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`
 }
@@ -122,7 +127,7 @@ function describeClose(listen: ListenRecord): string {
   const { closeCode, closeReason, closedBy, sent, mixType, sampleRate, overrun } = listen
   const reason = closeReason === undefined || closeReason === '' ? '' : ` '${quote(closeReason)}'`
   const ms = (sent.bytes * 1000) / (sampleRate * 2 * (mixType === 'stereo' ? 2 : 1))
-  return `${closeCode}${reason} by ${closedBy === 'server' ? 'the server' : 'jambonz'} after ${sent.frames} messages, ${sent.bytes} bytes, ${seconds(ms)} of audio${overrun ? ', with an overrun' : ''}`
+  return `${closeCode}${reason} by ${closedBy === 'server' ? 'the server' : 'jambonz'} after ${counted(sent.frames, 'message')}, ${counted(sent.bytes, 'byte')}, ${seconds(ms)} of audio${overrun ? ', with an overrun' : ''}`
 }
 
 function withoutAudio(message: unknown): string {

@@ -4,7 +4,7 @@ export class UsageError extends Error {}
 export const USAGE = `Usage: jambonz-simulate <url> [options]
 
 Simulates a phone call through jambonz to the application at <url> and prints what happens. <url> is its call webhook
-(http://, https://) or its application websocket (ws://, wss://).
+(http://, https://; localhost:3000/in is http://localhost:3000/in) or its application websocket (ws://, wss://).
 
 The caller
   --audio FILE.wav       the caller says the audio of this file (16-bit PCM WAV)
@@ -45,7 +45,7 @@ Running
   --timeout TIME         ends a call after this long in real time (default: 10m at speed 1, else 60s)
   --save-heard FILE.wav  writes the audio that the caller heard to this file
   --json                 prints one JSON document instead of lines
-  --help
+  --help, --version
 
 TIME is 500ms, 4s, 2m, or a number of seconds. Exit code: 0 success, perhaps with warnings; 1 something failed, or would
 fail on jambonz; 2 wrong usage.

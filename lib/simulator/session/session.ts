@@ -76,9 +76,9 @@ export class Session {
       clock,
       info: this.info,
       track: (work) => this.track(work),
-      record: (request) => {
+      record: (request, failure) => {
         this.story.request(request)
-        judgeRequest(request, this.problems.report)
+        judgeRequest(request, this.problems.report, failure)
         events.emit(request.kind, request)
       },
       opened: (socket) => {

@@ -39,8 +39,8 @@ export function judgeVerb(data: Record<string, unknown>, url: string, report: Re
   if (bytes > MAX_CREDENTIALS) report('longCredentials', `wsAuth has ${bytes} bytes of credentials`, url)
 }
 
-/** Reports a refused socket. */
-export function judgeRefusal({ url, refused, protocol }: ListenRecord, report: Report): void {
+/** Reports a refused socket. `error`: the story's error about it. */
+export function judgeRefusal({ url, refused, protocol }: ListenRecord, report: Report, error: string): void {
   const { text, status, body } = refused!
   const code = status === undefined ? '' : ` (status ${status})`
   const chosen =
@@ -48,7 +48,7 @@ export function judgeRefusal({ url, refused, protocol }: ListenRecord, report: R
       ? ''
       : `; the server selected the subprotocol '${quote(protocol)}', but jambonz needs ${SUBPROTOCOL}`
   const said = body === undefined ? '' : `: ${quote(body)}`
-  report('refused', `the audio socket was refused: ${text}${code}${chosen}${said}`, url)
+  report('refused', `the audio socket was refused: ${text}${code}${chosen}${said}`, url, error)
 }
 
 /** Reports an open socket without a subprotocol. */

@@ -222,10 +222,9 @@ export class ListenTask extends Task {
   #refused({ text, status, silent }: UpgradeFailure): void {
     const { record } = this.#fork!
     this.place.leg.forks.delete(this.#fork!)
-    this.session.error(
-      `listen ${record.url} refused: ${text}${status === undefined ? '' : ` (status ${status})`}`
-    )
-    judgeRefusal(record, this.session.problems.report)
+    const error = `listen ${record.url} refused: ${text}${status === undefined ? '' : ` (status ${status})`}`
+    judgeRefusal(record, this.session.problems.report, error)
+    this.session.error(error)
     this.session.events.emit('listen:refused', record)
     // The module does not report some failures. The listen then goes on without a socket.
     if (silent) return
