@@ -1,6 +1,7 @@
+import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Application } from '../lib/application/Application.js'
-import { bindLog, payloadReader } from '../lib/application/request.js'
+import { bindLog, kStage, payloadReader } from '../lib/application/request.js'
 import { routeConfig } from '../lib/application/hookUrls.js'
 import {
   routeSchema,
@@ -13,8 +14,14 @@ import { joinPath } from '../lib/listening/ownUrls.js'
 import { callFields, CallStatusSchema } from '../lib/model/payloads.js'
 
 const NO_CONTENT = 204
+/** The statuses that jambonz takes for success (feature-server lib/utils/http-requestor.js). */
+const TAKEN: ReadonlySet<number> = new Set([200, 202, NO_CONTENT])
+const HEADERS_OF_BODY = ['content-type', 'content-length', 'content-encoding'] as const
 
-/** Registers POST for call status events, of the caller's leg and of dialled legs. jambonz ignores the answer. */
+/**
+ * Registers POST for call status events, of the caller's leg and of dialled legs. jambonz ignores the answer, except
+ * that an error crashes it: see `answerWithSuccess()`.
+ */
 export function registerStatusHook(
   instance: FastifyInstance,
   application: Application,
@@ -24,6 +31,7 @@ export function registerStatusHook(
   const payloadOf = payloadReader(CallStatusSchema)
   application.sockets.addStatusHook(instance, joinPath(instance.prefix, path))
   jambonzScope(instance, application, 'statusHook', (scope) => {
+    answerWithSuccess(scope)
     const { schema, ...immune } = routeSchema('POST', CallStatusSchema, {})
     scope.post(
       path,
@@ -31,6 +39,7 @@ export function registerStatusHook(
       async (request: FastifyRequest, reply) => {
         const payload = payloadOf(request)
         bindLog(request, reply, { callSid: payload.call_sid })
+        request[kStage] = 'answering'
         request.call = await application.correlation.arrived(payload.call_sid, callFields(payload))
         try {
           await handler?.call(instance, request as unknown as StatusRequest, reply)
@@ -40,5 +49,27 @@ export function registerStatusHook(
         return reply.sent ? reply : reply.code(NO_CONTENT).send()
       }
     )
+  })
+}
+
+/**
+ * Answers 204 if a handler has failed, or has set another status. jambonz does not catch the error of a refused status
+ * event of a dialled leg (feature-server lib/utils/place-outdial.js, 0.8.5 to 0.9.8). Before 0.9.5 its process then
+ * ends, and with it all its calls.
+ */
+function answerWithSuccess(scope: FastifyInstance): void {
+  scope.addHook('onSend', (request, reply, payload, done) => {
+    const { statusCode } = reply
+    const isOverHttp = request.jambonz?.transport === 'http'
+    if (request[kStage] !== 'answering' || TAKEN.has(statusCode) || !isOverHttp) return done()
+    request[kStage] = 'failed'
+    request.log.warn(
+      { statusCode },
+      'a status hook failed: 204 is answered, since an error would crash jambonz'
+    )
+    if (payload instanceof Readable) payload.destroy()
+    for (const name of HEADERS_OF_BODY) reply.removeHeader(name)
+    reply.code(NO_CONTENT)
+    done(null, null)
   })
 }

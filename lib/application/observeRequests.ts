@@ -5,6 +5,7 @@ import type { Trace, Tracing } from '../listening/tracing.js'
 import { withinMs } from '../model/time.js'
 import { kStage, kTrace } from './request.js'
 
+const NO_CONTENT = 204
 const INTERNAL_ERROR = 500
 const SERVICE_UNAVAILABLE = 503
 
@@ -92,6 +93,8 @@ export function asTraced<Asked extends Pick<StoredListen, 'trace'>>(
 
 function outcomeOf(request: FastifyRequest, { sent, statusCode }: FastifyReply): RequestOutcome {
   if (!sent) return 'aborted'
+  // A status hook that has failed is answered with 204.
+  if (statusCode === NO_CONTENT && request[kStage] === 'failed') return 'failed'
   if (statusCode < 300) return request[kStage] === 'fallback' ? 'fallback' : 'answered'
   return refusedOrFailed(statusCode)
 }

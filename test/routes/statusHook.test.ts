@@ -77,3 +77,34 @@ t.test("metrics count calls and streams in Prometheus' format", async (t) => {
   t.match(text, /^jambonz_calls_ended_total 1$/m)
   t.match(text, /^# TYPE jambonz_streams_live gauge\njambonz_streams_live 0$/m)
 })
+
+t.test(
+  'a status hook that fails is answered with 204, since jambonz would crash over an error',
+  async (t) => {
+    const lines: string[] = []
+    const app = await build(t, {
+      fastify: { logger: { level: 'warn', stream: { write: (line) => lines.push(line) } } }
+    })
+    const reported: string[] = []
+    app.addHook('onError', async (_request, _reply, error) => {
+      reported.push(error.message)
+    })
+    app.jambonz.statusHook('/throws', async () => {
+      throw new Error('mine')
+    })
+    app.jambonz.statusHook('/moved', async (_request, reply) => await reply.redirect('/elsewhere'))
+    app.jambonz.statusHook('/text', async (_request, reply) => await reply.send('thanks'))
+    const post = async (url: string, payload: object = callWebhook({ call_sid: 'a' })) =>
+      await app.inject({ method: 'POST', url, payload })
+    for (const path of ['/throws', '/moved']) {
+      const { statusCode, body, headers } = await post(path)
+      t.match({ statusCode, body }, { statusCode: 204, body: '' }, path)
+      t.notOk(headers['content-type'] ?? headers['content-length'])
+    }
+    t.same(reported, ['mine'], 'hooks of the application get the error')
+    t.match(lines.join(''), /"statusCode":500.*a status hook failed/)
+    t.match(await app.jambonz.metrics(), /jambonz_requests_total\{kind="statusHook",outcome="failed"\} 2/)
+    t.match(await post('/text'), { statusCode: 200, body: 'thanks' })
+    t.equal((await post('/throws', { call_status: 'ringing' })).statusCode, 400, 'no request of jambonz')
+  }
+)
