@@ -118,3 +118,45 @@ t.test(
     t.strictSame(socket.commands, [])
   }
 )
+
+t.test(
+  'an order whose call has no socket just now is sent when jambonz reconnects to the same or to another instance',
+  { skip: noRedis() },
+  async (t) => {
+    const redis = await startRedis(t)
+    const instance = async () => {
+      const store = redisStore(connected(t, redis.url))
+      return await serving(
+        t,
+        (app) => {
+          app.jambonz.webhook('/call', async () => [{ verb: 'say', text: 'hello' }])
+        },
+        { store, secret: 'the same on all instances' }
+      )
+    }
+    const channel: string[] = []
+    const spy = connected(t, redis.url)
+    spy.on('pmessage', (_pattern: string, _channel: string, message: string) => channel.push(message))
+    await spy.psubscribe('*')
+    const [holder, next, sender] = [await instance(), await instance(), await instance()]
+    const socket = await JambonzSocket.open(t, `${holder.url}/call`)
+    await socket.ask('session:new')
+    const { calls } = sender.app.jambonz
+    const reconnected = async ({ url }: typeof holder, command: string): Promise<void> => {
+      const again = await JambonzSocket.open(t, `${url}/call`)
+      const ordered = calls.command('call-1', command, {})
+      const published = channel.filter((message) => message.includes('"order"')).length
+      await until(
+        () => channel.filter((message) => message.includes('"order"')).length > published,
+        'the order'
+      )
+      await again.ask('session:reconnect')
+      await ordered
+      t.match(again.commands, [{ command }])
+    }
+    socket.drop()
+    await reconnected(holder, 'to the same instance')
+    await holder.app.close()
+    await reconnected(next, 'to another instance')
+  }
+)

@@ -122,8 +122,9 @@ export class CallChannel {
   }
 
   /**
-   * Asks each instance that holds the call's websocket, one after another and each once, until an instance
-   * has sent the order. Resolves to false if none has sent it within `ms`.
+   * Asks the instance that holds the call's websocket, and each next holder when jambonz reconnects, until an instance
+   * has sent the order. An instance that gave no reply is not asked again, since it may have sent the order. Resolves to
+   * false if none has sent it within `ms`.
    */
   async #deliver(order: Order, ms: number): Promise<boolean> {
     const { store, sockets, instance } = this.#deps
@@ -140,7 +141,10 @@ export class CallChannel {
         if (store.shared && holder !== instance && !asked.has(holder ?? '')) {
           asked.add(holder ?? '')
           const left = Math.min(REACH_WITHIN, deadline - performance.now())
-          if (await this.#ask(order, holder, left)) return true
+          // A holder that has stopped gives no reply, so this also ends when jambonz reconnects.
+          const isSent = await Promise.race([this.#ask(order, holder, left), next.came.then(() => undefined)])
+          if (isSent) return true
+          if (isSent === false) asked.delete(holder ?? '')
         }
         if (!(await next.came)) return false
       } finally {
@@ -173,10 +177,10 @@ export class CallChannel {
   }
 
   /**
-   * Resolves to true when `holder` has sent the order. Resolves to false if `holder` has not sent the order,
-   * or gives no reply within `ms`.
+   * Resolves to true when `holder` has sent the order, to false if it has not, and to undefined if it gives no reply
+   * within `ms`.
    */
-  async #ask(order: Order, holder: string | undefined, ms: number): Promise<boolean> {
+  async #ask(order: Order, holder: string | undefined, ms: number): Promise<boolean | undefined> {
     const { store, instance, secret } = this.#deps
     const id = randomUUID()
     const outcome = new Promise<boolean>((resolve, reject) =>
@@ -186,7 +190,7 @@ export class CallChannel {
       const route = { id, from: instance, to: holder }
       const sealed = seal(secret, aboutOrder(route), JSON.stringify({ at: wallClock(), order }))
       store.tell({ order: sealed, ...route } satisfies Told)
-      return (await withinMs(ms, outcome)) ?? false
+      return await withinMs(ms, outcome)
     } finally {
       this.#waiting.delete(id)
     }
