@@ -2,8 +2,8 @@ import { Type } from '@sinclair/typebox'
 import { WebSocket } from 'ws'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 import { checkOptions } from '../model/checkOptions.js'
-import { ERR_AUDIO_MODE, ERR_TWILIO_BOT } from '../model/errors.js'
-import { randomBytes } from 'node:crypto'
+import { ERR_AUDIO_MODE, ERR_OPTIONS, ERR_TWILIO_BOT } from '../model/errors.js'
+import { createHmac, randomBytes } from 'node:crypto'
 import { decodeMulaw, encodeMulaw } from '../pcm/g711.js'
 import { Resampler } from '../pcm/Resampler.js'
 import { bytesOf, samplesOf } from '../pcm/samples.js'
@@ -35,20 +35,38 @@ export async function bridgeTwilio(
   if (mode !== undefined && mode !== 'streaming') {
     throw new ERR_AUDIO_MODE('bridgeTwilio', '{ enabled: true, streaming: true, sampleRate: 8000 }')
   }
-  const socket = typeof bot === 'string' || bot instanceof URL ? connect(bot) : bot
+  const isUrl = typeof bot === 'string' || bot instanceof URL
+  const { authToken } = options
+  if (!isUrl && authToken !== undefined) {
+    throw new ERR_OPTIONS(
+      'options of bridgeTwilio().authToken signs the request for the socket of a url: leave it out for a socket of your own'
+    )
+  }
+  const socket = isUrl ? connect(bot, authToken) : bot
   const end = await new TwilioBridge(stream, socket, options).run()
   if (end.endedBy === 'bot') await stream.disconnect()
   return end
 }
 
-function connect(url: string | URL): WebSocket {
+function connect(url: string | URL, authToken: string | undefined): WebSocket {
   try {
-    return new WebSocket(url, { handshakeTimeout: HANDSHAKE_TIMEOUT, perMessageDeflate: false })
+    return new WebSocket(url, {
+      handshakeTimeout: HANDSHAKE_TIMEOUT,
+      perMessageDeflate: false,
+      ...(authToken !== undefined && {
+        headers: { 'X-Twilio-Signature': signature(authToken, new URL(url)) }
+      })
+    })
   } catch (err) {
     throw new ERR_TWILIO_BOT(
       `"${String(url)}" is no websocket url (${err instanceof Error ? err.message : String(err)})`
     )
   }
+}
+
+/** Returns Twilio's signature of a websocket's url. https://www.twilio.com/docs/usage/security */
+function signature(authToken: string, { href }: URL): string {
+  return createHmac('sha1', authToken).update(href).digest('base64')
 }
 
 /** Maximum number of media messages that are kept while the bot's socket opens: 10 s of audio. */
@@ -68,12 +86,22 @@ export interface BridgeEnd {
 }
 
 export interface BridgeOptions {
-  /** added to the verb's `metadata` in `start.customParameters` */
-  customParameters?: Record<string, string>
+  /**
+   * added to the verb's `metadata` in `start.customParameters`. A bot of Twilio gets strings, so numbers and booleans
+   * become strings; an undefined value, such as the number of a caller who withholds it, is left out
+   */
+  customParameters?: Record<string, string | number | boolean | undefined>
+  /** signs the request for the bot's socket with `X-Twilio-Signature`, for a bot that checks it with this token */
+  authToken?: string
 }
 
 const BridgeOptionsSchema = Type.Object(
-  { customParameters: Type.Optional(Type.Record(Type.String(), Type.String())) },
+  {
+    customParameters: Type.Optional(
+      Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Undefined()]))
+    ),
+    authToken: Type.Optional(Type.String({ minLength: 1 }))
+  },
   { additionalProperties: false }
 )
 
@@ -95,7 +123,7 @@ class TwilioBridge {
         streamSid: `MZ${randomBytes(16).toString('hex')}`,
         callSid: stream.callSid,
         accountSid: stream.call.accountSid ?? '',
-        customParameters: { ...strings(stream.listen.metadata), ...customParameters }
+        customParameters: strings({ ...stream.listen.metadata, ...customParameters })
       },
       (text) => bot.send(text)
     )
@@ -201,12 +229,12 @@ class TwilioBridge {
   }
 }
 
-function strings(metadata: Record<string, unknown> = {}): Record<string, string> {
+/** Returns the values as strings, without undefined values. */
+function strings(values: Record<string, unknown>): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(metadata).map(([key, value]) => [
-      key,
-      typeof value === 'string' ? value : JSON.stringify(value)
-    ])
+    Object.entries(values)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)])
   )
 }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import { WebSocketServer, type WebSocket } from 'ws'
@@ -18,6 +19,8 @@ export interface TwilioMessage {
 export class ToyBot {
   readonly received: TwilioMessage[] = []
   socket: WebSocket | undefined
+  /** the headers of the upgrade */
+  headers: IncomingHttpHeaders = {}
   closed: number | undefined
   readonly #server: WebSocketServer
 
@@ -35,8 +38,9 @@ export class ToyBot {
     })
     await once(server, 'listening')
     const bot = new ToyBot(server)
-    server.on('connection', (socket) => {
+    server.on('connection', (socket, { headers }) => {
       bot.socket = socket
+      bot.headers = headers
       socket.on('message', (data) => {
         const message = JSON.parse(String(data)) as TwilioMessage
         bot.received.push(message)

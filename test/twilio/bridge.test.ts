@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { WebSocket } from 'ws'
 import t, { type Test } from 'tap'
 import { decodeMulaw, encodeMulaw } from '../../lib/pcm/g711.js'
@@ -45,7 +46,7 @@ const voiced = (heard: Int16Array) => [...heard].filter((sample) => sample !== 0
 test('a bot gets the start message that Twilio would send', async (t) => {
   const { bot, socket, ended, call } = await bridged(t, {
     listen: { metadata: { plan: 'gold', visits: 3 } },
-    bridge: { customParameters: { agent: 'a1' } }
+    bridge: { customParameters: { agent: 'a1', tries: 2, isNew: true, from: undefined } }
   })
   await until(() => bot.of('start').length === 1)
   socket.send(bytesOf(speech(480)))
@@ -68,9 +69,10 @@ test('a bot gets the start message that Twilio would send', async (t) => {
       callSid: call.callSid,
       tracks: ['inbound'],
       mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 },
-      customParameters: { plan: 'gold', visits: '3', agent: 'a1' }
+      customParameters: { plan: 'gold', visits: '3', agent: 'a1', tries: '2', isNew: 'true' }
     }
   })
+  t.notHas(start, { start: { customParameters: { from: 'undefined' } } })
   t.match(second, {
     sequenceNumber: '3',
     streamSid: start?.streamSid,
@@ -176,9 +178,23 @@ test("if a bot disconnects or can't be reached, this is an error, and the listen
   })
   await t.rejects(bridgeTwilio(stream, 'ws://127.0.0.1:1/', { parameters: {} } as object), {
     code: 'FST_JAMBONZ_OPTIONS',
-    message: /options of bridgeTwilio\(\)\.parameters: there is no such option: use customParameters/
+    message:
+      /options of bridgeTwilio\(\)\.parameters: there is no such option: use one of customParameters, authToken/
   })
   t.equal(socket.readyState, socket.OPEN)
+})
+
+test("authToken signs the request for the bot's socket as Twilio does", async (t) => {
+  const { bot, stream } = await bridged(t, { bridge: { authToken: 'secret' } })
+  await until(() => bot.of('start').length === 1)
+  const expected = createHmac('sha1', 'secret').update(bot.url).digest('base64')
+  t.equal(bot.headers['x-twilio-signature'], expected)
+  const own = new WebSocket(bot.url).on('error', () => {})
+  t.teardown(() => own.terminate())
+  await t.rejects(bridgeTwilio(stream, own, { authToken: 'secret' }), {
+    code: 'FST_JAMBONZ_OPTIONS',
+    message: /authToken .*leave it out for a socket of your own/
+  })
 })
 
 test('invalid messages of a bot are ignored', async (t) => {
