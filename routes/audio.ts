@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioRoute } from '../lib/listening/AudioRoutes.js'
 import { LiveListen } from '../lib/listening/LiveListen.js'
@@ -34,6 +34,7 @@ import type { Credentials } from '../lib/model/credentials.js'
 export const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.drachtio.org'])
 
 const NOT_FOUND = 404
+const UNAVAILABLE = 503
 const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/
 const WEBSOCKET_VERSIONS: ReadonlySet<string | undefined> = new Set(['13', '8'])
 const SUBPROTOCOL_LIST = /^[!#$%&'*+\-.^_`|~\w]+(?:[\t ]*,[\t ]*[!#$%&'*+\-.^_`|~\w]+)*$/
@@ -86,6 +87,13 @@ export function registerAudio(
         throw new ERR_AUDIO_PATH_EXPIRED(hours(Date.now() - token.issuedAt), hours(SOCKET_TOKEN_TTL))
       }
       checkSubprotocol(request.headers['sec-websocket-protocol'])
+    })
+    // In a handover, another instance takes the socket, so its refusal is no error of this application.
+    scope.setErrorHandler((error: FastifyError, { log }, reply) => {
+      const isNormal = error instanceof ERR_AUDIO_DRAINING && runtime.liveListens.handingOver
+      if (!isNormal) throw error
+      log.info('audio socket refused: this instance hands its listens over')
+      return reply.code(UNAVAILABLE).send()
     })
     /**
      * Claims the listen and opens its socket. Runs last before the upgrade, so that no refused request uses

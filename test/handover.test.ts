@@ -26,9 +26,12 @@ import {
   type SimulatedCall
 } from '../lib/simulator/index.js'
 import { build, folder, listening } from './helpers/build.js'
+import { keepingLogger, type LogLine } from './helpers/log.js'
 import { noRedis, startRedis, type RedisServer } from './helpers/redis.js'
 import { until } from './helpers/until.js'
 
+/** pino's level of a line that is no warning and no error */
+const INFO = 30
 const AUTH = { username: 'jambonz', password: 'not for the store' }
 
 interface Instance {
@@ -39,6 +42,7 @@ interface Instance {
   hooks: Listen[]
   ended: Listen[]
   recordings: unknown[]
+  lines: LogLine[]
   /** Runs before each request and each socket of this instance. */
   before?: (request: FastifyRequest) => Promise<void>
 }
@@ -51,13 +55,15 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
   const shared = folder()
   const instance = async (): Promise<Instance> => {
     const store = redisStore(new Redis(redis.url, { lazyConnect: true }))
+    const { logger, lines } = keepingLogger()
     const app = await build(t, {
+      fastify: { loggerInstance: logger },
       auth: AUTH,
       secret: 'one secret for both',
       store,
       recording: sink ? { directory: folder(), sink } : { directory: shared }
     })
-    const seen: Omit<Instance, 'app' | 'port' | 'store'> = { hooks: [], ended: [], recordings: [] }
+    const seen: Omit<Instance, 'app' | 'port' | 'store'> = { hooks: [], ended: [], recordings: [], lines }
     app.addHook('onRequest', async (request) => await started.before?.(request))
     app.jambonz.calls.events.on('listenEnded', (listen) => {
       seen.ended.push(listen)
@@ -771,6 +777,11 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
         [503, undefined]
       )
       t.match(b.hooks, [{ endReason: 'closed', offers: 1, refused: false, segments: undefined }])
+      t.strictSame(
+        a.lines.filter(({ level }) => level > INFO),
+        [],
+        'the refusal is no error, since the listen goes on elsewhere'
+      )
     }
   )
 

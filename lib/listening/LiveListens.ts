@@ -314,6 +314,9 @@ const MAX_AT_ONCE = 5
 const SLOWER = 1.5
 const CHANCE = 3
 
+/** Maximum ms for which an operation holds others back. The close of a dead connection takes 4 s. */
+const HOLDS_BACK = 500
+
 /**
  * A limit of concurrent operations, which adapts. It begins at one, and grows by one as long as no operation
  * becomes slower. It favours the speed of each operation over the throughput of all.
@@ -324,12 +327,12 @@ export class Pace {
   #quickest = Infinity
 
   /**
-   * Counts an operation as running until `done` resolves. `done` must not reject. Resolves when the next
-   * operation may begin.
+   * Counts an operation as running until `done` resolves, or for HOLDS_BACK. `done` must not reject. Resolves when the
+   * next operation may begin.
    */
   async add(done: Promise<void>): Promise<void> {
     const begun = performance.now()
-    const running = done.then(() => {
+    const running = withinMs(HOLDS_BACK, done).then(() => {
       this.#running.delete(running)
       this.#adapt(performance.now() - begun)
     })

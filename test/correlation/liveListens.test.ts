@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ExpectedListens } from '../../lib/listening/LiveListens.js'
+import { ExpectedListens, Pace } from '../../lib/listening/LiveListens.js'
 import { memoryStore } from '../../lib/store/memory.js'
 
 t.test('listens whose sockets do not come do not slow down the next answers', async (t) => {
@@ -27,3 +27,12 @@ t.test('listens whose sockets do not come do not slow down the next answers', as
   t.ok(last < 20 * first + 200, `${last} ms of CPU for 50,000 answers, ${first} ms for the first ones`)
   t.ok(expected.size <= 75_001, 'old listens are forgotten')
 })
+
+t.test(
+  'a socket that does not close holds back the handover of the other listens only for a moment',
+  async (t) => {
+    const begun = performance.now()
+    await new Pace().add(new Promise(() => {}))
+    t.ok(performance.now() - begun >= 250)
+  }
+)
