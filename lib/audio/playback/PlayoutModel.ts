@@ -103,6 +103,11 @@ export class PlayoutModel {
     return this.missing === 0 && this.#endsAt <= now
   }
 
+  /** Time, ms on the clock, before which `isNearDry()` is false, if no more reports come. */
+  get nearDryAt(): number {
+    return this.#endsAt - NEAR_DRY
+  }
+
   /** Returns true if jambonz will soon run out of audio, and no audio was sent for a while. */
   isNearDry(now: number): boolean {
     const dryIn = this.dryIn(now)
@@ -213,25 +218,33 @@ const STALL = 200
 
 export interface Ticking {
   /**
-   * Called once a frame. `now`: ms, as performance.now(). `stalled`: true if the process stood still since
-   * the last tick.
+   * Called once a frame, or less often. `now`: ms, as performance.now(). `stalled`: true if the process stood still
+   * since the last frame. Returns the time, on the same clock, before which the next call is not needed.
    */
-  tick(now: number, stalled: boolean): void
+  tick(now: number, stalled: boolean): number
 }
 
-const members = new Set<Ticking>()
+/** The members, each with the time before which its next tick is not needed, in whole ms on the clock. */
+const members = new Map<Ticking, number>()
 let timer: NodeJS.Timeout | undefined
 
-/** Calls `member.tick()` once a frame from now on. There is one timer for all members. */
-export function startTicking(member: Ticking): void {
-  members.add(member)
+/**
+ * Calls `member.tick()` once a frame from now on. There is one timer for all members. `soon`: false if the time that
+ * the last tick has returned still holds.
+ */
+export function startTicking(member: Ticking, soon: boolean): void {
+  if (soon || !members.has(member)) members.set(member, 0)
   if (timer !== undefined) return
   let tickedAt = performance.now()
   timer = setInterval(() => {
     const now = performance.now()
     const stalled = now - tickedAt > STALL
     tickedAt = now
-    for (const each of members) each.tick(now, stalled)
+    members.forEach((due, each) => {
+      if (due > now) return
+      const next = Math.floor(each.tick(now, stalled))
+      if (members.has(each)) members.set(each, next)
+    })
   }, FRAME_MS)
 }
 

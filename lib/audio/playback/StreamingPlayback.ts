@@ -28,7 +28,6 @@ export interface StreamingPlaybackOptions
 export class StreamingPlayback {
   readonly sender: PlaybackSender
   readonly #options: StreamingPlaybackOptions
-  readonly #perMs: number
   readonly #marks: Marks
   readonly #playout: PlayoutModel
   readonly #queue: PlaybackQueue
@@ -47,7 +46,6 @@ export class StreamingPlayback {
 
   constructor(options: StreamingPlaybackOptions) {
     this.#options = options
-    this.#perMs = (options.rate * SAMPLE_BYTES) / 1000
     this.#marks = new Marks(options.onMark)
     this.#playout = new PlayoutModel(options.rate)
     this.#queue = new PlaybackQueue(options.backlog)
@@ -67,7 +65,7 @@ export class StreamingPlayback {
 
   /** ms of audio that was written and not cleared, on the scale of `playedMs` */
   get writtenMs(): number {
-    return this.sentMs + this.#queue.waiting / this.#perMs
+    return this.sentMs + (this.#queue.waiting * 1000) / (this.#options.rate * SAMPLE_BYTES)
   }
 
   get playedMs(): number {
@@ -94,7 +92,7 @@ export class StreamingPlayback {
     if (length > this.sender.room(now) || this.sender.isFull || this.#playout.toBegin(now) > 0) return false
     this.#queue.pass(length)
     this.#sendAudio(chunk, now)
-    this.#updateTicking()
+    this.#updateTicking(false)
     return true
   }
 
@@ -177,10 +175,8 @@ export class StreamingPlayback {
     const now = performance.now()
     const mark = this.#marks.find(event)
     if (mark === undefined) return this.#marks.isLate(event)
-    if (
-      event.event === 'playout' &&
-      this.#playout.isTooEarly(mark.positionMs, now, this.#options.socket.speed)
-    ) {
+    const { speed } = this.#options.socket
+    if (event.event === 'playout' && this.#playout.isTooEarly(mark.positionMs, now, speed)) {
       this.#distrustMarks(
         `jambonz reported the mark "${mark.name}" too early: the call's rate is not ${this.#options.rate} Hz`
       )
@@ -206,7 +202,7 @@ export class StreamingPlayback {
   }
 
   /** Does what is due: ends an overdue clear, settles marks by the clock, pads audio, and sends what may be sent. */
-  tick(now: number, stalled: boolean): void {
+  tick(now: number, stalled: boolean): number {
     if (this.#clearing.isOverdue(now)) {
       this.#marks.clearAll()
       this.#cleared()
@@ -219,6 +215,8 @@ export class StreamingPlayback {
     if (this.#queue.empty && this.#playout.isDry(now)) this.#speech.endRun()
     if (this.#queue.empty) this.#updateTicking()
     else this.#pump()
+    const waits = this.#clearing.underWay || this.#marks.size > 0 || !this.#queue.empty
+    return waits ? now : this.#playout.nearDryAt
   }
 
   // Calls `end` when the caller has heard all audio sent so far: when the track says so, or TRACK_PATIENCE
@@ -265,10 +263,11 @@ export class StreamingPlayback {
     this.#updateTicking()
   }
 
-  #updateTicking(): void {
+  // `soon`: false if only audio was sent, which makes nothing due earlier.
+  #updateTicking(soon = true): void {
     const waits = this.#clearing.underWay || this.#speech.isRun || !this.#queue.empty
     if (!waits && this.#marks.size + this.#playout.missing === 0) stopTicking(this)
-    else if (this.#endedAt === undefined) startTicking(this)
+    else if (this.#endedAt === undefined) startTicking(this, soon)
   }
 
   // Does the next step: an action, or sending audio. Returns false if no step is left, or if it must wait.
