@@ -184,6 +184,19 @@ const KINDS = {
     then: 'jambonz 0.9 ignores config.stream',
     change: 'use config.listen, which jambonz 0.9 and 11 both know'
   },
+  backgroundForgotten: {
+    severity: 'warning',
+    then: 'jambonz 0.9 forgets the new background task: no config ends it any more, and a dial without a listen takes the audio away from it (background-task-manager.js, _taskCompleted)',
+    change:
+      'let another verb run between the config that stops the old task and the config that starts the new one'
+  },
+  // problems of requests whose errors the feature server does not catch
+  featureServerCrash: {
+    severity: 'warning',
+    then: 'the feature server of jambonz does not catch this error. Before 0.9.5 its process ends, and all its calls with it, unless a process manager catches the error; since 0.9.5 it only logs the error',
+    change:
+      'answer each status event with 200, 202 or 204, and acknowledge session:reconnect and session:redirect. Send only commands that fit the verb that runs, with verbs that jambonz accepts. Wait for the playDone of a file, or send killAudio and wait, before you end its listen'
+  },
   // problems of answers to webhooks and hooks
   requestFailed: {
     severity: 'error',

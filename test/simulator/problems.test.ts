@@ -376,3 +376,78 @@ t.test('a problem shows the body of an answer that refuses the application webso
   const story = await simulateCall({ url: app.url('/in').replace('http:', 'ws:') })
   t.match(story.errors[0], /401 Unauthorized: check webhookAuth/)
 })
+
+t.test('errors that the feature server does not catch are reported, since older ones crash', async (t) => {
+  const refusing = await application(t, {
+    '/in': [{ verb: 'dial', target: [{ type: 'phone', number: '1' }] }],
+    '/status': ({ json }) => ({ status: json.parent_call_sid === undefined ? 204 : 500 })
+  })
+  const dialled = await simulateCall({ url: refusing.url('/in'), statusHook: '/status', speech: null })
+  t.match(
+    dialled.problems.filter(({ code }) => code === 'featureServerCrash'),
+    [{ severity: 'warning', what: /status event of a dialled leg failed: .*500/, then: /Before 0\.9\.5/ }]
+  )
+  const caller = await application(t, {
+    '/in': [{ verb: 'answer' }, { verb: 'hangup' }],
+    '/status': { status: 500 }
+  })
+  const { problems } = await simulateCall({ url: caller.url('/in'), statusHook: '/status' })
+  t.notMatch(problems, [{ code: 'featureServerCrash' }], "jambonz catches the errors of the caller's own leg")
+})
+
+t.test('the playDone of a file that outlasts its listen goes to the next listen, or crashes', async (t) => {
+  const file = playAudio({
+    audioContentType: 'raw',
+    sampleRate: 8_000,
+    audioContent: ramp(8_000).toString('base64'),
+    id: 'f'
+  })
+  const playing = (socket: WebSocket) => {
+    send(socket, file)
+    after(socket, 20, () => socket.close(1000))
+  }
+  const next = { verb: 'pause', length: 3 }
+  const outlasted = async (verbs: unknown[]) => {
+    const app = await application(
+      t,
+      { '/in': [{ verb: 'listen', url: '/first' }, ...verbs] },
+      (socket, { url }) => url === '/first' && playing(socket)
+    )
+    return await simulateCall({ url: app.url('/in'), speech: null, hangUpAfterMs: 4_000 })
+  }
+  const alone = await outlasted([next])
+  t.match(
+    alone.problems.filter(({ code }) => code !== 'closedEarly'),
+    [{ code: 'featureServerCrash', what: /before its file/ }]
+  )
+  const { problems, listens } = await outlasted([{ verb: 'listen', url: '/second' }])
+  t.notMatch(problems, [{ code: 'featureServerCrash' }])
+  t.match(listens[1]!.sent.texts[1], /"type":"playDone","data":\{"id":"f"/)
+})
+
+t.test('a background listen that replaces another at once is forgotten, and no config ends it', async (t) => {
+  const listens = async (between: unknown[]) => {
+    const background = (url: string) => ({ verb: 'config', listen: { enable: true, url } })
+    const stop = { verb: 'config', listen: { enable: false } }
+    const pause = { verb: 'pause', length: 1 }
+    const verbs = [
+      { verb: 'answer' },
+      background('/one'),
+      pause,
+      stop,
+      ...between,
+      background('/two'),
+      pause,
+      stop,
+      pause
+    ]
+    const app = await application(t, { '/in': verbs }, () => {})
+    return await simulateCall({ url: app.url('/in'), speech: null })
+  }
+  const atOnce = await listens([])
+  t.match(atOnce.problems, [{ code: 'backgroundForgotten', severity: 'warning' }])
+  t.ok(atOnce.listens[1]!.closedAtMs! > 2_900, 'the second listen lasts until the call ends')
+  const later = await listens([{ verb: 'pause', length: 0.1 }])
+  t.strictSame(later.problems, [])
+  t.ok(later.listens[1]!.closedAtMs! < 2_500)
+})

@@ -441,6 +441,28 @@ t.test('after the last verb, jambonz waits for commands, and runs a queued verb 
   t.equal(patient.hangupBy, 'caller', 'the caller hangs up at last')
 })
 
+t.test('commands that fail inside the feature server are problems, since older ones crash', async (t) => {
+  const app = await wsApplication(t, serving([{ verb: 'answer' }]))
+  const call = simulateCall({ url: app.url(), speed: 20, patienceMs: Infinity, hangUpAfterMs: 600_000 })
+  await call.waitFor('verb', ({ verb }) => verb === 'answer')
+  await sleep(50)
+  for (const [command, data] of [
+    ['redirect', {}],
+    ['listen:status', { listen_status: 'pause' }],
+    ['redirect', [{ verb: 'say', txt: 'x' }]],
+    ['redirect', [{ verb: 'hangup' }]]
+  ] as const) {
+    app.send({ type: 'command', command, data })
+  }
+  const { problems } = await call
+  t.match(problems, [
+    { code: 'featureServerCrash', what: /redirect failed: no verb runs/ },
+    { code: 'featureServerCrash', what: /listen:status failed: no verb runs/ },
+    { code: 'featureServerCrash', what: /redirect failed: .*txt/ }
+  ])
+  t.equal(problems.length, 3)
+})
+
 t.test('if a command kills a listen, the ack of its hook may replace the commanded verbs', async (t) => {
   const run = async (answer: unknown[] | null) => {
     const app = await wsApplication(t, ({ type }) =>

@@ -56,7 +56,7 @@ export interface SocketEvents {
   closed: (socket: ApplicationSocketRecord) => void
   command: (command: Command) => void
   /** Called if the application does not acknowledge session:reconnect: jambonz then hangs up. */
-  reconnectFailed: () => void
+  reconnectFailed: (error: unknown) => void
   error: (text: string) => void
 }
 

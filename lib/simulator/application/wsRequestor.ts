@@ -269,7 +269,7 @@ export class WsRequestor implements Requestor {
         this.#awaitingReconnectAck = false
         if (this.#finished) return
         this.#options.error(reasonOf(error))
-        this.#options.reconnectFailed()
+        this.#options.reconnectFailed(error)
       }
     )
   }

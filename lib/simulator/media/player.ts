@@ -1,4 +1,8 @@
 import { mix } from '../audio/pcm.js'
+import type { PlayDone } from '../types.js'
+
+/** ms of file that FreeSWITCH reads at a time. FreeSWITCH counts audio as played when it has read it. */
+const READ_AHEAD_MS = 2_048
 
 /** The end of a sound: the number of samples played, and true if it was stopped. */
 export interface Played {
@@ -66,5 +70,22 @@ export class Player {
       top.done({ samples: top.at, stopped: false, lastSamples: frame.length })
     }
     return { frame, owner: top.owner }
+  }
+}
+
+/**
+ * Returns a playDone. Its offset counts the samples that the caller heard. Its times count the audio that FreeSWITCH
+ * had read at the stop.
+ */
+export function playDone(id: unknown, { samples, stopped }: Played, length: number, rate: number): PlayDone {
+  const wholeMs = (length * 1000) / rate
+  const heardMs = (samples * 1000) / rate
+  const steps = Math.max(1, Math.ceil(heardMs / READ_AHEAD_MS))
+  const ms = Math.round(stopped ? Math.min(steps * READ_AHEAD_MS, wholeMs) : heardMs)
+  return {
+    ...(id !== undefined && { id }),
+    playbackSeconds: String(Math.floor(ms / 1000)),
+    playbackMilliseconds: String(ms),
+    playbackLastOffsetPos: String(samples)
   }
 }

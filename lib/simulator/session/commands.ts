@@ -1,4 +1,4 @@
-import type { Command, Hook } from '../application/requestor.js'
+import { urlOf, type Command, type Hook } from '../application/requestor.js'
 import { reasonOf } from '../errors.js'
 import type { Fork } from '../fork/fork.js'
 import type { CommandRecord } from '../types.js'
@@ -16,17 +16,22 @@ export class Commands {
     this.#session = session
   }
 
-  run({ command, data, queue, callSid }: Command): void {
+  /**
+   * `overSocket`: true for a command of the application's websocket, whose errors jambonz does not catch. It catches
+   * those of its REST api.
+   */
+  run({ command, data, queue, callSid }: Command, overSocket = true): void {
     const session = this.#session
     if (session.gone) return
     const record: CommandRecord = { command, data, queue, callSid, atMs: Math.round(session.clock.now()) }
     session.story.command(record)
     try {
-      const note = this.#execute(record)
+      const note = this.#execute(record, overSocket)
       if (note !== undefined) record.note = note
     } catch (error) {
       record.note = reasonOf(error)
       session.error(`command ${command}: ${reasonOf(error)}`)
+      if (overSocket) session.uncaught(`the command ${command} failed: ${reasonOf(error)}`)
     }
     session.events.emit('command', record)
   }
@@ -44,15 +49,15 @@ export class Commands {
   }
 
   #runNow(command: string, data: unknown): void {
-    this.run({ command, data, queue: false, callSid: undefined })
+    this.run({ command, data, queue: false, callSid: undefined }, false)
   }
 
   // Returns why the command did nothing; undefined if it was executed.
-  #execute({ command, data, queue }: CommandRecord): string | undefined {
+  #execute({ command, data, queue }: CommandRecord, overSocket: boolean): string | undefined {
     const session = this.#session
     switch (command) {
       case 'redirect':
-        return this.#redirect(data, queue)
+        return this.#redirect(data, queue, overSocket)
       case 'call:status':
         return this.#callStatus(recordOf(data).call_status)
       case 'listen:status':
@@ -70,7 +75,7 @@ export class Commands {
     }
   }
 
-  #redirect(data: unknown, queue: boolean): string | undefined {
+  #redirect(data: unknown, queue: boolean, overSocket: boolean): string | undefined {
     const session = this.#session
     if (Array.isArray(data)) {
       const verbs = parseApplication(data, session.options)
@@ -85,13 +90,20 @@ export class Commands {
     }
     // If the redirect has neither verbs nor call_hook, jambonz ends the present verb, and runs the remaining verbs.
     if (hook === undefined) return this.#endVerb()
-    session.track(this.#ask(hook as Hook))
+    const asked = this.#ask(hook as Hook)
+    session.track(
+      asked.catch((error: unknown) => {
+        if (overSocket) session.uncaught(`the redirect to ${urlOf(hook as Hook)} failed: ${reasonOf(error)}`)
+        throw error
+      })
+    )
     return undefined
   }
 
-  #endVerb(): string | undefined {
+  // Throws if no verb runs, as jambonz does.
+  #endVerb(): undefined {
     const { current } = this.#session
-    if (current === undefined) return 'no verb runs, so jambonz logs an error, and does nothing'
+    if (current === undefined) throw new Error('no verb runs: jambonz does nothing')
     current.kill('done')
     return undefined
   }
@@ -116,6 +128,7 @@ export class Commands {
   }
 
   #listenStatus(status: unknown): string | undefined {
+    if (this.#session.current === undefined) throw new Error('no verb runs: jambonz does nothing')
     const fork = this.#foregroundFork()
     if (fork === undefined) return 'no listen runs in the foreground or in a dial'
     if (status === 'pause') fork.pause()

@@ -21,6 +21,8 @@ interface PostOfficeOptions extends SocketEvents {
   info: CallInfo
   /** Notes a promise that only the end of the call awaits. */
   track: (work: Promise<unknown>) => void
+  /** Called with an error that the feature server does not catch. */
+  uncaught: (what: string) => void
 }
 
 const IS_HTTP = /^https?:\/\//
@@ -63,7 +65,7 @@ export class PostOffice {
   /** Sends a status event, and does not wait for the answer. */
   notify(info: CallInfo, status: CallStatus, sipStatus: number, sipReason: string): void {
     Object.assign(info, { callStatus: status, sipStatus, sipReason })
-    this.#tellStatus(info.toJSON())
+    this.#tellStatus(info.toJSON(), info !== this.#options.info)
   }
 
   /** Reports to the status hook, as jambonz does, that the answer to a gather's actionHook was invalid. */
@@ -128,9 +130,17 @@ export class PostOffice {
     await Promise.all(closing)
   }
 
-  #tellStatus(params: object): void {
+  // jambonz does not catch the error of an event of a dialled leg (feature-server lib/utils/place-outdial.js).
+  #tellStatus(params: object, isOfDialled = false): void {
     if (this.#statusHook === undefined) return
-    this.#options.track(this.#ask(this.#notifier, 'call:status', this.#statusHook, params))
+    const { track, uncaught } = this.#options
+    const told = this.#ask(this.#notifier, 'call:status', this.#statusHook, params)
+    track(
+      told.catch((error: unknown) => {
+        if (isOfDialled) uncaught(`a status event of a dialled leg failed: ${reasonOf(error)}`)
+        throw error
+      })
+    )
   }
 
   // An absolute url with the other transport gets a requestor of its own. After a redirect, the call uses that

@@ -9,6 +9,7 @@ import type { VerbData } from '../verbs/application.js'
 import { makeTask } from '../verbs/index.js'
 import { ListenTask } from '../verbs/listen.js'
 import type { Task } from '../verbs/task.js'
+import { BackgroundTasks } from './background.js'
 import { CallInfo } from './callInfo.js'
 import { Caller } from './caller.js'
 import { Commands } from './commands.js'
@@ -43,8 +44,7 @@ export class Session {
   answeredAt: number | undefined
   #tasks: Task[] = []
   #current: Task | undefined
-  // Tasks that run in the background: the listen and the transcribe of config, and the account's recording.
-  readonly #background = new Map<string, Task>()
+  readonly background: BackgroundTasks
   // Promises that no verb awaits, but the end of the call does: status events, nested tasks and background tasks.
   readonly #loose = new Set<Promise<void>>()
   readonly commands: Commands
@@ -87,10 +87,20 @@ export class Session {
       },
       closed: (socket) => events.emit('application:close', socket),
       command: (command) => this.commands.run(command),
-      reconnectFailed: () => this.hangUp('jambonz'),
+      reconnectFailed: (error) => {
+        this.uncaught(`session:reconnect failed: ${reasonOf(error)}`)
+        this.hangUp('jambonz')
+      },
+      uncaught: (what) => this.uncaught(what),
       error: (text) => this.error(text)
     })
     this.commands = new Commands(this)
+    this.background = new BackgroundTasks({
+      clock,
+      track: (work) => this.track(work),
+      report: this.problems.report,
+      forgets: options.platform === '0.9'
+    })
   }
 
   /** Runs the call, from the webhook to the last status event. Never rejects; the story has the errors. */
@@ -119,21 +129,9 @@ export class Session {
     this.#loose.add(settled)
   }
 
-  /** Starts a background task. Returns false if one of this kind runs already. */
-  startBackground(kind: string, task: Task): boolean {
-    if (this.#background.has(kind)) return false
-    this.#background.set(kind, task)
-    this.track(
-      task.exec().finally(() => {
-        if (this.#background.get(kind) === task) this.#background.delete(kind)
-      })
-    )
-    return true
-  }
-
-  stopBackground(kind: string): void {
-    this.#background.get(kind)?.kill('done')
-    this.#background.delete(kind)
+  /** Reports an error that the feature server does not catch, which ends the process of an older one. */
+  uncaught(what: string): void {
+    if (this.options.platform === '0.9') this.problems.report('featureServerCrash', what)
   }
 
   /** Starts the script, because the application listens for the first time. */
@@ -292,7 +290,7 @@ export class Session {
       return
     }
     this.info.duration = Math.floor((this.clock.now() - this.answeredAt) / 1000)
-    this.stopBackground('record')
+    this.background.stop('record')
     this.post.notify(this.info, 'completed', this.info.sipStatus, this.info.sipReason)
   }
 
@@ -304,7 +302,7 @@ export class Session {
     this.clock.stopTicks()
     this.leg.player.stopAll()
     this.leg.speech.clear()
-    for (const kind of [...this.#background.keys()]) this.stopBackground(kind)
+    this.background.stopAll()
     for (const leg of this.legs) for (const fork of [...leg.forks]) await fork.end()
     while (this.#loose.size > 0) await Promise.all(this.#loose)
     await this.post.close()
@@ -317,7 +315,7 @@ export class Session {
       ...(wsAuth !== undefined && { wsAuth })
     })
     task.place = { leg: this.leg, role: 'outside' }
-    this.startBackground('outside', task)
+    this.background.start('outside', task)
   }
 
   #recordCall({ url, wsAuth }: NonNullable<ResolvedOptions['recordAllCalls']>): void {
@@ -329,6 +327,6 @@ export class Session {
       ...(wsAuth !== undefined && { wsAuth })
     })
     task.place = { leg: this.leg, role: 'record' }
-    this.startBackground('record', task)
+    this.background.start('record', task)
   }
 }

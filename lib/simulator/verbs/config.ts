@@ -22,20 +22,20 @@ export class ConfigTask extends Task {
       const { enable, ...data } = listen
       const task = new ListenTask(session, 'listen', data)
       task.place = { leg: session.leg, role: 'background' }
-      if (!session.startBackground('listen', task)) {
+      if (!session.background.start('listen', task)) {
         this.note('a background listen runs already, so this one does not start')
       }
     } else if (listen !== undefined && Object.keys(listen).length > 0) {
-      session.stopBackground('listen')
+      session.background.stop('listen')
     }
     const transcribe = this.data.transcribe === undefined ? undefined : recordOf(this.data.transcribe)
     if (transcribe?.enable === true) {
       const { enable, ...data } = transcribe
-      if (!session.startBackground('transcribe', new TranscribeTask(session, 'transcribe', data))) {
+      if (!session.background.start('transcribe', new TranscribeTask(session, 'transcribe', data))) {
         this.note('a background transcription runs already, so this one does not start')
       }
     } else if (transcribe !== undefined && Object.keys(transcribe).length > 0) {
-      session.stopBackground('transcribe')
+      session.background.stop('transcribe')
     }
     if (this.data.stream !== undefined && this.#stream === undefined) {
       this.note('jambonz 0.9 ignores config.stream: use config.listen')

@@ -8,7 +8,7 @@ import type { UpgradeFailure } from '../fork/upgrade.js'
 import type { CallInfo } from '../session/callInfo.js'
 import type { Session } from '../session/session.js'
 import type { Key, Leg } from '../media/leg.js'
-import type { Played } from '../media/player.js'
+import { playDone } from '../media/player.js'
 import type { ListenRecord, PlayDone } from '../types.js'
 import { recordOf } from './application.js'
 import { judgeEnd, judgeOpening, judgeRefusal, judgeVerb } from './judgeListen.js'
@@ -31,8 +31,6 @@ const KILL_MS = 10
 // playDone comes 100 ms after a kill; until then the caller hears 80 ms of the next file.
 const KILLED_GAP_MS = 20
 const KILLED_PLAY_DONE_MS = 90
-/** ms of file that FreeSWITCH reads at a time. FreeSWITCH counts audio as played when it has read it. */
-const READ_AHEAD_MS = 2_048
 
 /**
  * The place in which a listen runs: in the foreground, nested in a dial, in the background (config), or as the account's recording.
@@ -316,27 +314,22 @@ export class ListenTask extends Task {
   }
 
   #played(data: PlayDone): void {
-    if (this.killed || this.#fork === undefined) return
+    if (this.#fork === undefined || this.session.gone) return
+    if (this.killed) return this.#playedAfterEnd(data)
     this.#fork.record.playDone.push(data)
     this.session.events.emit('playDone', { listen: this.#fork.record, data })
     this.#fork.send({ type: 'playDone', data })
   }
-}
 
-/**
- * Returns a playDone. Its offset counts the samples that the caller heard. Its times count the audio that FreeSWITCH
- * had read at the stop.
- */
-function playDone(id: unknown, { samples, stopped }: Played, length: number, rate: number): PlayDone {
-  const wholeMs = (length * 1000) / rate
-  const heardMs = (samples * 1000) / rate
-  const steps = Math.max(1, Math.ceil(heardMs / READ_AHEAD_MS))
-  const ms = Math.round(stopped ? Math.min(steps * READ_AHEAD_MS, wholeMs) : heardMs)
-  return {
-    ...(id !== undefined && { id }),
-    playbackSeconds: String(Math.floor(ms / 1000)),
-    playbackMilliseconds: String(ms),
-    playbackLastOffsetPos: String(samples)
+  // A file went on after its listen. jambonz sends the playDone to the fork of the same name, which is now that of the
+  // next listen (feature-server lib/tasks/listen.js, _playAudio). Without such a fork the command fails.
+  #playedAfterEnd(data: PlayDone): void {
+    const { leg, role } = this.place
+    const next = [...leg.forks].find(
+      (fork) => fork !== this.#fork && !isBackground(role) && !isBackground(fork.record.role)
+    )
+    if (next !== undefined) return next.send({ type: 'playDone', data })
+    this.session.uncaught('the listen had ended before its file, so jambonz could not send the playDone')
   }
 }
 
