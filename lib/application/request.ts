@@ -140,7 +140,7 @@ export class MessageConnection extends Socket {
   }
 }
 
-/** The raw request of a message. */
+/** The raw request of a message. It has its methods as own properties, since Express replaces its prototype. */
 class MessageIncoming extends IncomingMessage {
   // Code outside of this class can't set a private field, so no request over HTTP can pretend to be a message.
   readonly #message: JambonzMessage
@@ -157,9 +157,9 @@ class MessageIncoming extends IncomingMessage {
     this.httpVersionMajor = 1
     this.httpVersionMinor = 1
     this.complete = true
-    const own: Record<string, string> = { ...headers, 'content-type': JSON_TYPE }
-    this.headers = own
-    for (const name in own) this.rawHeaders.push(name, own[name] ?? '')
+    this.headers = { ...headers, 'content-type': JSON_TYPE }
+    this.rawHeaders = Object.entries({ ...headers, 'content-type': JSON_TYPE }).flat()
+    Object.assign(this, { _read: this._read, _destroy: this._destroy })
   }
 
   static messageOf(raw: IncomingMessage): JambonzMessage | undefined {
@@ -186,7 +186,7 @@ class MessageIncoming extends IncomingMessage {
 
 /**
  * The raw response to a message. It keeps its body in memory, and emits `finish` and `close` like a response that was
- * sent.
+ * sent. It has its methods as own properties, too.
  */
 class MessageResponse extends ServerResponse {
   readonly #answered: (answer: MessageAnswer) => void
@@ -201,7 +201,7 @@ class MessageResponse extends ServerResponse {
     super(request)
     this.#answered = answered
     this.#failed = failed
-    Object.assign(this, { socket: request.socket })
+    Object.assign(this, { socket: request.socket, write: this.write, end: this.end, destroy: this.destroy })
     request.destroyResponse = (error) => this.destroy(error ?? undefined)
   }
 

@@ -1,5 +1,7 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import express from 'express'
 import t from 'tap'
 import type { FastifyInstance } from 'fastify'
 import fastifyRawBody from 'fastify-raw-body'
@@ -33,6 +35,8 @@ async function verbsOf(
   const socket = await JambonzSocket.open(t, `${url}/call`)
   return { http, websocket: await socket.ask('session:new', { ...PAYLOAD, ...data }) }
 }
+
+type Middleware = (request: IncomingMessage, response: ServerResponse, next: () => void) => void
 
 const APPLICATIONS: ReadonlyArray<{
   title: string
@@ -83,6 +87,23 @@ const APPLICATIONS: ReadonlyArray<{
       ])
     },
     verbs: [{ verb: 'tag', data: { callSid: 'call-1' } }]
+  },
+  {
+    title:
+      'middleware of Express, which gives requests and responses its own prototypes, as @fastify/express does',
+    routes: (app) => {
+      const middleware = express().use((request, _response, next) => {
+        request.headers['x-seen'] = 'by Express'
+        next()
+      }) as unknown as Middleware
+      app.addHook('onRequest', ({ raw }, reply, done) => {
+        middleware(raw, reply.raw, done)
+      })
+      app.jambonz.webhook('/call', async ({ headers }) => [
+        { verb: 'tag', data: { seen: headers['x-seen'] } }
+      ])
+    },
+    verbs: [{ verb: 'tag', data: { seen: 'by Express' } }]
   },
   {
     title: 'a JSON text with white space around the text',
