@@ -20,7 +20,7 @@ const HEADERS_OF_BODY = ['content-type', 'content-length', 'content-encoding'] a
 
 /**
  * Registers POST for call status events, of the caller's leg and of dialled legs. jambonz ignores the answer, except
- * that an error crashes it: see `answerWithSuccess()`.
+ * that the error of a dialled leg's event crashes it: see `answerWithSuccess()`.
  */
 export function registerStatusHook(
   instance: FastifyInstance,
@@ -39,7 +39,7 @@ export function registerStatusHook(
       async (request: FastifyRequest, reply) => {
         const payload = payloadOf(request)
         bindLog(request, reply, { callSid: payload.call_sid })
-        request[kStage] = 'answering'
+        if (payload.parent_call_sid !== undefined) request[kStage] = 'answering'
         request.call = await application.correlation.arrived(payload.call_sid, callFields(payload))
         try {
           await handler?.call(instance, request as unknown as StatusRequest, reply)
@@ -53,9 +53,9 @@ export function registerStatusHook(
 }
 
 /**
- * Answers 204 if a handler has failed, or has set another status. jambonz does not catch the error of a refused status
- * event of a dialled leg (feature-server lib/utils/place-outdial.js, 0.8.5 to 0.9.8). Before 0.9.5 its process then
- * ends, and with it all its calls.
+ * Answers 204 to an event of a dialled leg if its handler has failed, or has set another status. jambonz does not catch
+ * the error of such a refused event (feature-server lib/utils/place-outdial.js, 0.8.5 to 0.9.8). Before 0.9.5 its
+ * process then ends, and with it all its calls.
  */
 function answerWithSuccess(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
@@ -65,7 +65,7 @@ function answerWithSuccess(scope: FastifyInstance): void {
     request[kStage] = 'failed'
     request.log.warn(
       { statusCode },
-      'a status hook failed: 204 is answered, since an error would crash jambonz'
+      'the status hook of a dialled leg failed: 204 is answered, since an error would crash jambonz'
     )
     if (payload instanceof Readable) payload.destroy()
     for (const name of HEADERS_OF_BODY) reply.removeHeader(name)

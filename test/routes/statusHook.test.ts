@@ -79,7 +79,7 @@ t.test("metrics count calls and streams in Prometheus' format", async (t) => {
 })
 
 t.test(
-  'a status hook that fails is answered with 204, since jambonz would crash over an error',
+  'a failed status hook of a dialled leg is answered with 204, since jambonz would crash over an error',
   async (t) => {
     const lines: string[] = []
     const app = await build(t, {
@@ -94,7 +94,8 @@ t.test(
     })
     app.jambonz.statusHook('/moved', async (_request, reply) => await reply.redirect('/elsewhere'))
     app.jambonz.statusHook('/text', async (_request, reply) => await reply.send('thanks'))
-    const post = async (url: string, payload: object = callWebhook({ call_sid: 'a' })) =>
+    const dialled = callWebhook({ call_sid: 'b', parent_call_sid: 'a' })
+    const post = async (url: string, payload: object = dialled) =>
       await app.inject({ method: 'POST', url, payload })
     for (const path of ['/throws', '/moved']) {
       const { statusCode, body, headers } = await post(path)
@@ -102,9 +103,14 @@ t.test(
       t.notOk(headers['content-type'] ?? headers['content-length'])
     }
     t.same(reported, ['mine'], 'hooks of the application get the error')
-    t.match(lines.join(''), /"statusCode":500.*a status hook failed/)
+    t.match(lines.join(''), /"statusCode":500.*the status hook of a dialled leg failed/)
     t.match(await app.jambonz.metrics(), /jambonz_requests_total\{kind="statusHook",outcome="failed"\} 2/)
     t.match(await post('/text'), { statusCode: 200, body: 'thanks' })
     t.equal((await post('/throws', { call_status: 'ringing' })).statusCode, 400, 'no request of jambonz')
+    t.equal(
+      (await post('/throws', callWebhook({ call_sid: 'a' }))).statusCode,
+      500,
+      "an event of the caller's leg"
+    )
   }
 )
