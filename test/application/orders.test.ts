@@ -152,6 +152,7 @@ t.test(
       )
       await again.ask('session:reconnect')
       await ordered
+      await until(() => again.commands.length > 0, 'the command')
       t.match(again.commands, [{ command }])
     }
     socket.drop()
