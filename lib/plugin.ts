@@ -176,14 +176,13 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret, auth, registry } = options
   const liveListens = new LiveListens(store, logger)
-  const routes = new JambonzRoutes(fastify, options.publicUrl)
+  const routes = new JambonzRoutes(fastify)
   const correlation = new Correlation({
     store,
     secret,
     instance,
     logger,
     auth,
-    hookPaths: routes,
     readToEnd: (listenId) => liveListens.readToEnd(listenId),
     handOver: (listenIds) => liveListens.handOver(listenIds),
     told: (message) => calls.told(message)
@@ -262,7 +261,7 @@ function checkLater(
       const path = audioPathOf(own, url, prefix)
       return path === undefined ? undefined : { path, url: path }
     },
-    hookUrl: (url = '') => url,
+    hookUrl: (url = '') => ({ url, isOurs: true }),
     defaultActionHook: false,
     platform,
     ...(validation === 'warn' && { warn: () => {} }),

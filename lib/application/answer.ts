@@ -9,7 +9,13 @@ import { createListenId } from '../model/tokens.js'
 import type { Call } from '../model/schema.js'
 import type { Application } from './Application.js'
 import { asTraced } from './observeRequests.js'
-import { prepareVerbs, type HandlerResult, type Platform, type VerbContext } from '../verbs/index.js'
+import {
+  prepareVerbs,
+  type HandlerResult,
+  type HookUrl,
+  type Platform,
+  type VerbContext
+} from '../verbs/index.js'
 import { hookUrl, MAX_WARNED } from './hookUrls.js'
 import { bodyBytesOf, kRawBody, kSignedAt, kTrace } from './request.js'
 import { wallClock } from '../model/time.js'
@@ -34,11 +40,12 @@ export async function answer(
   const { store, auth } = application.options
   const { verbs, listens } = prepareVerbs(result, new AnswerContext(application, request, call, store.shared))
   for (const { id } of listens) application.liveListens.expected.add(id)
+  // Only another instance that has the same store can continue a listen with the verbs that the call keeps.
   const known = await application.correlation.answered(
     call.callSid,
     asTraced(request[kTrace], listens),
-    applicationOf(verbs, auth),
-    backgroundsOf(verbs, auth)
+    store.shared ? applicationOf(verbs, auth) : undefined,
+    store.shared ? backgroundsOf(verbs, auth) : undefined
   )
   // If the store did not get the listens, the signed paths of the sockets must say that other instances may
   // not know these listens, so the verbs are prepared again.
@@ -114,7 +121,7 @@ class AnswerContext implements VerbContext {
     })
   }
 
-  hookUrl(url: string | undefined, id: string, method?: string): string {
+  hookUrl(url: string | undefined, id: string, method?: string): HookUrl {
     return hookUrl(this.#application, this.#request, { url, id, method })
   }
 }

@@ -1,14 +1,7 @@
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { RouteTable } from '../listening/AudioRoutes.js'
-import {
-  actualPath,
-  actualPrefix,
-  foundAt,
-  joinPath,
-  pathBelow,
-  readOwnUrl,
-  type PublicUrl
-} from '../listening/ownUrls.js'
+import { actualPath, actualPrefix, foundAt, joinPath, pathBelow, readOwnUrl } from '../listening/ownUrls.js'
+import type { HookUrl } from '../verbs/index.js'
 import { ERR_HOOK_ROUTE } from '../model/errors.js'
 import { signHookKey } from '../model/tokens.js'
 import type { Application } from './Application.js'
@@ -41,15 +34,9 @@ export class JambonzRoutes {
   readonly #fastify: FastifyInstance
   readonly #routes: RouteTable<RouteKind>
 
-  readonly #publicUrl: PublicUrl | undefined
-
-  /**
-   * Collects the routes that are registered from now on in `fastify` and its children. The paths of hooks begin with
-   * the path of `publicUrl`.
-   */
-  constructor(fastify: FastifyInstance, publicUrl?: PublicUrl) {
+  /** Collects the routes that are registered from now on in `fastify` and its children. */
+  constructor(fastify: FastifyInstance) {
     this.#fastify = fastify
-    this.#publicUrl = publicUrl
     this.#routes = new RouteTable(fastify)
     fastify.addHook('onRoute', ({ method, url, config }) => {
       const methods = [method].flat()
@@ -57,12 +44,6 @@ export class JambonzRoutes {
         if (methods.includes(one)) this.#routes.add(one, url, config?.[kKind] ?? 'plain')
       }
     })
-  }
-
-  /** Returns true if the path of a hook, as it was sent to jambonz, leads to an actionHook of this plugin. */
-  has(path: string): boolean {
-    const inner = pathBelow(path, this.#publicUrl)
-    return inner !== undefined && this.kindOf('POST', inner) === 'actionHook'
   }
 
   /**
@@ -87,7 +68,7 @@ export interface HookAsked {
 }
 
 /**
- * Returns the url of a listen's actionHook for jambonz. A url of this application gets `?listen=<id>`, and for GET a
+ * Returns the actionHook of a listen for jambonz. A url of this application gets `?listen=<id>`, and for GET a
  * key; any other url stays unchanged. A relative url is a whole path, or a path within the scope's prefix. The path of
  * `publicUrl` is put before it, since jambonz resolves a relative url against the root of the host.
  */
@@ -95,30 +76,32 @@ export function hookUrl(
   application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
   asked: HookAsked
-): string {
+): HookUrl {
   const { options, routes, defaultHookPath } = application
   const { url = actualPath(defaultHookPath, request), id } = asked
   const method = asked.method?.toUpperCase() === 'GET' ? 'GET' : 'POST'
   const ours = `listen=${id}${method === 'GET' ? `&key=${signHookKey(options.secret, id)}` : ''}`
   const own = readOwnUrl(url, request, options.publicUrl)
-  if (own === undefined) return url
+  if (own === undefined) return { url, isOurs: false }
   const publicPath = options.publicUrl?.path ?? ''
   if (own.base !== '') {
     const kind = routes.kindOf(method, own.path)
     // The url has the origin of this application, but leads to none of its routes, so it stays unchanged.
-    if (kind === undefined) return url
+    if (kind === undefined) return { url, isOurs: false }
     warnOfHook(application, request, { url, method, kind })
-    return withQuery(own.base + own.path, own.rest, ours)
+    return { url: withQuery(own.base + own.path, own.rest, ours), isOurs: kind === 'actionHook' }
   }
   const find = (path: string) => routes.kindOf(method, path)
   const found = foundAt(own.path, find) ?? foundAt(joinPath(actualPrefix(request), own.path), find)
   if (found !== undefined) {
     warnOfHook(application, request, { url, method, kind: found.value })
-    return withQuery(publicPath + found.path, own.rest, ours)
+    const isOurs = found.value === 'actionHook'
+    return { url: withQuery(publicPath + found.path, own.rest, ours), isOurs }
   }
   const inner = pathBelow(own.path, options.publicUrl) ?? own.path
-  warnOfHook(application, request, { url, method, kind: routes.kindOf(method, inner) })
-  return withQuery(own.path, own.rest, ours)
+  const kind = routes.kindOf(method, inner)
+  warnOfHook(application, request, { url, method, kind })
+  return { url: withQuery(own.path, own.rest, ours), isOurs: kind === 'actionHook' }
 }
 
 /**

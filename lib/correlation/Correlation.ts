@@ -37,8 +37,6 @@ export interface CorrelationDeps {
   logger: FastifyBaseLogger
   /** option `auth`, for the verbs of a listen that is handed over */
   auth: Credentials | undefined
-  /** whole paths of the application's actionHooks */
-  hookPaths: Pick<ReadonlySet<string>, 'has'>
   /** Reads the socket of a listen of this instance to its end at once, since an actionHook waits for the end. */
   readToEnd: (listenId: string) => void
   /** Hands over the listens with these ids that this instance holds, since another instance hands over their call. */
@@ -227,7 +225,7 @@ export class Correlation {
    */
   async handsOver(callSid: string): Promise<readonly string[]> {
     const call = await this.store.get(callSid)
-    const ids = call === undefined || call.endedAt !== undefined ? [] : goingOn(call, this.deps.hookPaths)
+    const ids = call === undefined || call.endedAt !== undefined ? [] : goingOn(call)
     if (ids.length > 1) this.store.tell({ handsOver: ids } satisfies Message)
     return ids
   }
@@ -278,7 +276,7 @@ export class Correlation {
     const ended = hasHook ? await endedByHook(this.store, closed) : closed
     if (!applied[0]) return ended
     const mayTell = !hasHook && call.endedAt === undefined && mayHookTell(closed.listen)
-    if (mayTell && hasOurHook(call, listen, this.deps.hookPaths)) {
+    if (mayTell && hasOurHook(closed.listen)) {
       this.#waits.add(closed, hookedAt, (later) => this.emit('listenEnded', later.listen, later.call))
     } else this.emit('listenEnded', ended.listen, ended.call)
     return ended

@@ -29,8 +29,6 @@ const SOCKET_WAIT = 15_000
 /** ms that a listen waits for a store that is away. After that, the listen is left unchanged. */
 const RETURN_WAIT = 600_000
 
-/** Matches the origin, the path and the rest of a hook's url; a relative url has no origin. */
-const HOOK_URL = /^([a-z][\w+.-]*:\/\/[^/?#]*)?([^?#]*)(.*)$/is
 /** The key that we add to the url of a GET hook: see signHookKey() in lib/model/tokens.ts. */
 const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/
 /** The signature that follows the id of a listen in the path of its socket. */
@@ -148,17 +146,13 @@ export function nextOffer({
 }
 
 /**
- * Returns true if another instance can continue the listen. For this, the hook must be one of `hookPaths`, and jambonz
- * must run the verbs of the answer. jambonz ignores the answer if the listen is nested in `dial`. If the listen is in
- * `config`, the answer replaces the verbs that the caller hears (feature-server lib/tasks/listen.js).
+ * Returns true if another instance can continue the listen. For this, its hook must be ours, and jambonz must run the
+ * verbs of the answer. jambonz ignores the answer if the listen is nested in `dial`. If the listen is in `config`, the
+ * answer replaces the verbs that the caller hears (feature-server lib/tasks/listen.js).
  */
-function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
-  const hook = hookOf(call, listen.id)
+function canGoOn(call: StoredCall, listen: StoredListen): boolean {
   return (
-    hook !== undefined &&
-    isOurHook(hook, listen.id, hookPaths) &&
-    listen.nested === undefined &&
-    verbsToGoOn(call, listen, undefined) !== undefined
+    listen.nested === undefined && hasOurHook(listen) && verbsToGoOn(call, listen, undefined) !== undefined
   )
 }
 
@@ -167,8 +161,8 @@ function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<s
  * background listens. Returns no ids without a foreground listen, since jambonz would call no hook of ours whose answer
  * could start the background listens.
  */
-export function goingOn(call: StoredCall, hookPaths: Pick<ReadonlySet<string>, 'has'>): string[] {
-  const inFront = call.listens.filter((listen) => isOpen(listen) && canGoOn(call, listen, hookPaths))
+export function goingOn(call: StoredCall): string[] {
+  const inFront = call.listens.filter((listen) => isOpen(listen) && canGoOn(call, listen))
   return inFront.length === 0 ? [] : [...openBackgrounds(call), ...inFront].map(({ id }) => id)
 }
 
@@ -177,32 +171,10 @@ export function openBackgrounds(call: StoredCall): StoredListen[] {
   return call.listens.filter((listen) => isOpen(listen) && backgroundToGoOn(listen) !== undefined)
 }
 
-/** Returns true if jambonz calls an actionHook of this application when the listen ends. */
-export function hasOurHook(
-  call: StoredCall,
-  { id, nested }: Listen,
-  hookPaths: Pick<ReadonlySet<string>, 'has'>
-): boolean {
-  const hook = hookOf(call, id)
+/** Returns true if jambonz calls an actionHook of this plugin when the listen ends. */
+export function hasOurHook({ nested, foreignHook }: StoredListen): boolean {
   // jambonz accepts no hook for a listen in `config`.
-  return nested !== 'config' && (hook === undefined || isOurHook(hook, id, hookPaths))
-}
-
-/**
- * Returns true for an actionHook of this application. An absolute url leads to this application if it names the listen.
- */
-function isOurHook(hook: string, listenId: string, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
-  const [, origin, path = '', rest = ''] = HOOK_URL.exec(hook) ?? []
-  const isOurs =
-    origin === undefined ? path.startsWith('/') : rest.split(/[?&#]/).includes(`listen=${listenId}`)
-  return isOurs && hookPaths.has(path)
-}
-
-/** Returns the url of a foreground listen's actionHook; undefined if the call does not keep the verb of the listen. */
-function hookOf(call: StoredCall, listenId: string): string | undefined {
-  const { actionHook } = verbsOf(call).find((verb) => listenIdOf(verb) === listenId) ?? {}
-  const url = isObject(actionHook) ? actionHook.url : actionHook
-  return typeof url === 'string' ? url : undefined
+  return nested !== 'config' && foreignHook !== true
 }
 
 function verbsOf({ application }: StoredCall): Data[] {

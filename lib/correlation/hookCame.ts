@@ -324,13 +324,8 @@ function readToEnd({ deps, store }: Correlation, listenId: string): void {
 }
 
 /** Resolves when a hook of the listen has come to any instance since `listen` was read, or after `ms`. */
-export async function hooked(
-  { deps, store }: Correlation,
-  call: StoredCall,
-  listen: StoredListen,
-  ms: number
-): Promise<void> {
-  if (!hasOurHook(call, listen, deps.hookPaths)) return
+export async function hooked({ store }: Correlation, listen: StoredListen, ms: number): Promise<void> {
+  if (!hasOurHook(listen)) return
   const { callSid, id, hookedAt } = listen
   await store.waitFor(callSid, id, (now) => now === undefined || now.hookedAt !== hookedAt, ms)
 }
@@ -344,5 +339,5 @@ export async function hooksOfEndsCame(correlation: Correlation, callSid: string,
     ({ state, hookedAt, endedAt }) =>
       state === 'ended' && hookedAt === undefined && Date.parse(endedAt ?? '') >= since
   )
-  await Promise.all(due.map((listen) => hooked(correlation, call, listen, ms)))
+  await Promise.all(due.map((listen) => hooked(correlation, listen, ms)))
 }

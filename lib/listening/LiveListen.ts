@@ -133,9 +133,9 @@ export class LiveListen {
 
   /** Resolves when the listen's actionHook has arrived at any instance, or after `ms`. */
   async hooked(ms: number): Promise<void> {
-    const { call, listen } = this.live
+    const { listen } = this.live
     const { correlation } = this.#deps.services
-    if (call !== undefined && listen !== undefined) await hooked(correlation, call, listen, ms)
+    if (listen !== undefined) await hooked(correlation, listen, ms)
   }
 
   async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {

@@ -309,6 +309,8 @@ export type StoredListen = Listen & {
    * the listen
    */
   readonly watcher?: string
+  /** true if the actionHook of its verb is not one of this plugin */
+  readonly foreignHook?: boolean
   /** JSON of the `config` that started the listen in the background, without credentials, for its next socket */
   readonly background?: string
   /** true if its actionHook had a key, which is written once the listen has ended without a pause */

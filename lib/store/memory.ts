@@ -65,6 +65,12 @@ function rankOf(call: StoredCall): Rank {
   return mayStillListen(call) ? 'expecting' : 'idle'
 }
 
+/** Returns the entry if its call has not expired. A call that streams does not expire. */
+function live(entry: Entry | undefined): Entry | undefined {
+  const isLive = entry !== undefined && (entry.rank === 'streaming' || entry.expires > performance.now())
+  return isLive ? entry : undefined
+}
+
 class MemoryStore implements CallStore {
   readonly shared = false
   /**
@@ -93,7 +99,7 @@ class MemoryStore implements CallStore {
   }
 
   async get(callSid: string): Promise<StoredCall | undefined> {
-    return this.#live(callSid)?.call
+    return live(this.#find(callSid))?.call
   }
 
   async list(): Promise<StoredCall[]> {
@@ -104,10 +110,11 @@ class MemoryStore implements CallStore {
   }
 
   async write(callSid: string, write: CallWrite): Promise<Written> {
-    const before = this.#live(callSid)
+    const found = this.#find(callSid)
+    const before = live(found)
     const { kept, applied } = applyWrite(callSid, before, write)
     if (kept === undefined) return { created: false, applied, kept: true, call: newCall(callSid) }
-    if (kept !== before) this.#keep(callSid, kept)
+    if (kept !== before) this.#keep(callSid, kept, found)
     write.forEach(({ wakes }, at) => {
       if (applied[at]) wakes?.forEach((listenId) => this.#waiters.wake(callSid, listenId))
     })
@@ -148,20 +155,12 @@ class MemoryStore implements CallStore {
     return expecting.get(callSid) ?? streaming.get(callSid) ?? idle.get(callSid)
   }
 
-  #live(callSid: string): KeptCall | undefined {
-    const entry = this.#find(callSid)
-    return entry !== undefined && (entry.expires > performance.now() || entry.rank === 'streaming')
-      ? entry
-      : undefined
-  }
-
-  #keep(callSid: string, { call, final }: KeptCall): void {
+  /** Keeps a call in place of `before`, its present entry. It becomes the newest call of its rank. */
+  #keep(callSid: string, { call, final }: KeptCall, before: Entry | undefined): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const rank = rankOf(call)
     const ttl = rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl
     const expires = Math.ceil(performance.now() + ttl)
-    // The call becomes the newest of its rank.
-    const before = this.#find(callSid)
     if (before !== undefined) this.#calls[before.rank].delete(callSid)
     this.#calls[rank].set(callSid, { call, final, expires, rank })
     if (this.#size > this.#maxCalls) this.#forget(callSid)
@@ -196,7 +195,7 @@ class MemoryStore implements CallStore {
     )
   }
 
-  /** Drops calls that have expired. A call that streams does not expire. */
+  /** Drops calls that have expired. */
   #sweep(): void {
     const now = performance.now()
     for (const calls of [this.#calls.idle, this.#calls.expecting]) {

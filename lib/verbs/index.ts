@@ -1,4 +1,10 @@
-export { type ExpectedListen, type Platform, type PreparedVerbs, type VerbContext } from './listen.js'
+export {
+  type ExpectedListen,
+  type HookUrl,
+  type Platform,
+  type PreparedVerbs,
+  type VerbContext
+} from './listen.js'
 export {
   checkCredentials,
   LISTEN_METADATA_KEY,

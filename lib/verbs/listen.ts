@@ -15,6 +15,12 @@ import type { ActionHook, ConfigListen, ListenOptions } from './listenSchema.js'
 /** `0.9`: the open-source jambonz. `11`: the commercial one of 2026, partly known from its documentation alone. */
 export type Platform = '0.9' | '11'
 
+/** The url of an actionHook, as it is sent to jambonz. `isOurs`: true if it leads to an actionHook of this plugin */
+export interface HookUrl {
+  url: string
+  isOurs: boolean
+}
+
 /** The values that complete the verbs of one answer. */
 export interface VerbContext {
   call: Call
@@ -31,10 +37,10 @@ export interface VerbContext {
     wsAuth?: Credentials
   ): { path: string; url: string } | undefined
   /**
-   * Returns the url of an actionHook. A url of this application gets `?listen=<id>`, and a key if its
+   * Returns the actionHook of a listen. A url of this application gets `?listen=<id>`, and a key if its
    * `method` is GET. undefined becomes the built-in hook. Any other url stays unchanged.
    */
-  hookUrl(url: string | undefined, id: string, method?: string): string
+  hookUrl(url: string | undefined, id: string, method?: string): HookUrl
   /** the version of jambonz that gets the verbs; a listen that this version would ignore is an error */
   platform: Platform
   /**
@@ -51,6 +57,8 @@ export interface VerbContext {
  * The fields of a listen that the answer sets. The other fields have their initial values.
  */
 export type ExpectedListen = Omit<StoredListen, 'state' | 'connected' | 'audio' | 'createdAt'>
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
 
 export interface PreparedVerbs {
   /** JSON for jambonz, each `{ verb: 'name', … }` */
@@ -109,7 +117,7 @@ function withoutAudioBack<T extends ConfigListen>(data: T): T {
 function expectedListen(
   data: ListenOptions,
   { id, path, callSid, nested }: Pick<Listen, 'id' | 'path' | 'callSid' | 'nested'>
-): ExpectedListen {
+): Writable<ExpectedListen> {
   const {
     id: verbId,
     mixType = 'mono',
@@ -121,7 +129,7 @@ function expectedListen(
   } = data
   // Fields are set one by one, since spreads of conditions take three times as long for a listen with few
   // fields.
-  const listen: { -readonly [Name in keyof ExpectedListen]: ExpectedListen[Name] } = {
+  const listen: Writable<ExpectedListen> = {
     id,
     callSid,
     path,
@@ -141,7 +149,12 @@ function expectedListen(
   return listen
 }
 
-function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, context: VerbContext): object {
+function outgoing(
+  data: ListenOptions,
+  listen: Writable<ExpectedListen>,
+  url: string,
+  context: VerbContext
+): object {
   const {
     actionHook,
     metadata,
@@ -180,21 +193,22 @@ function endsOnOurKey({ finishOnKey, nested }: Pick<Listen, 'finishOnKey' | 'nes
   return finishOnKey !== undefined && (finishOnKey.length > 1 || nested === 'config')
 }
 
-/** Adds the properties that jambonz refuses in `config.listen`. */
+/** Adds the properties that jambonz refuses in `config.listen`. Notes in `listen` if its hook is not ours. */
 function addForegroundOnly(
   sent: Data,
   actionHook: ActionHook | undefined,
-  listen: ExpectedListen,
+  listen: Writable<ExpectedListen>,
   context: VerbContext
 ): void {
   sent.id ??= listen.id
   if (typeof actionHook === 'object') {
-    sent.actionHook = {
-      ...actionHook,
-      url: context.hookUrl(actionHook.url, listen.id, actionHook.method)
-    }
+    const { url, isOurs } = context.hookUrl(actionHook.url, listen.id, actionHook.method)
+    sent.actionHook = { ...actionHook, url }
+    if (!isOurs) listen.foreignHook = true
   } else if (actionHook !== undefined || context.defaultActionHook) {
-    sent.actionHook = context.hookUrl(actionHook, listen.id)
+    const { url, isOurs } = context.hookUrl(actionHook, listen.id)
+    sent.actionHook = url
+    if (!isOurs) listen.foreignHook = true
   }
 }
 

@@ -220,7 +220,7 @@ const nowhere: VerbContext = {
   call: newCall(''),
   listenId: String,
   audioUrl: () => undefined,
-  hookUrl: (url = '') => url,
+  hookUrl: (url = '') => ({ url, isOurs: true }),
   platform: '11',
   defaultActionHook: false
 }

@@ -22,7 +22,6 @@ async function start(t: Test, expected: Partial<Listen> = {}) {
     instance: 'a',
     logger,
     auth: undefined,
-    hookPaths: new Set(['/done']),
     readToEnd: () => {},
     handOver: () => {}
   })

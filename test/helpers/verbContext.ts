@@ -39,7 +39,10 @@ export function verbContext(overrides: Partial<VerbContext> = {}): VerbContext {
       if (url !== '/audio' && url !== '/custom') throw new ERR_AUDIO_ROUTE(url)
       return { path: url, url: `${url}/${id}.signature` }
     },
-    hookUrl: (url = '/hook', id) => (url.startsWith('/') ? `${url}?listen=${id}` : url),
+    hookUrl(url = '/hook', id) {
+      const isOurs = url.startsWith('/')
+      return { url: isOurs ? `${url}?listen=${id}` : url, isOurs }
+    },
     platform: '0.9',
     defaultActionHook: true,
     ...overrides

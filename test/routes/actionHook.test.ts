@@ -181,6 +181,35 @@ t.test('a GET hook without the key in its url runs no handler, even with the id 
   t.notOk(JSON.stringify(await app.jambonz.calls.list()).includes(key), 'the store does not contain the key')
 })
 
+t.test('a listen notes whether its actionHook is one of this plugin', async (t) => {
+  const store = memoryStore()
+  const app = await build(t, { store, publicUrl: 'https://app.example/voice' })
+  const hooks: Array<[actionHook: string | { url: string; method?: 'GET' } | undefined, isOurs: boolean]> = [
+    [undefined, true],
+    ['/done', true],
+    ['/voice/done', true],
+    [{ url: '/done', method: 'GET' }, true],
+    ['https://app.example/voice/done', true],
+    ['HTTPS://App.Example/voice/done?a=b#rc=2', true],
+    ['wss://app.example/voice/done', true],
+    ['https://other.example/voice/done', false],
+    [{ url: 'https://other.example/voice/done' }, false],
+    ['https://app.example/voice/elsewhere', false],
+    ['/elsewhere', false],
+    ['/in', false]
+  ]
+  app.jambonz.webhook('/in', async ({ call: { callSid } }) => {
+    const [actionHook] = hooks[Number(callSid)] ?? []
+    return [{ verb: 'listen', ...(actionHook && { actionHook }) }]
+  })
+  app.jambonz.actionHook('/done', async () => {})
+  for (const [at, [actionHook, isOurs]] of hooks.entries()) {
+    await app.inject({ method: 'POST', url: '/in', payload: { call_sid: String(at) } })
+    const [listen] = (await store.get(String(at)))?.listens ?? []
+    t.equal(listen?.foreignHook, isOurs ? undefined : true, JSON.stringify(actionHook))
+  }
+})
+
 t.test('a hook whose url has a retry fragment finds its listen', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/retried', base)

@@ -177,6 +177,7 @@ t.test('data of other programs in Redis does no harm', { skip: noRedis() }, asyn
       offers: true,
       refused: true,
       hookedAt: true,
+      foreignHook: true,
       background: true,
       keyed: true,
       watcher: true

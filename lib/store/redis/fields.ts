@@ -83,6 +83,7 @@ const STORE_FIELDS_OF_LISTEN: StoreFields<StoredListen, Listen> = {
   refused: Type.Boolean(),
   hookedAt: Type.String(),
   watcher: Type.String(),
+  foreignHook: Type.Boolean(),
   background: Type.String(),
   keyed: Type.Boolean()
 }
