@@ -74,6 +74,27 @@ const ADDED: Record<string, Record<string, JsonSchema>> = {
   'verbs/gather': { say: { $ref: verbSchemaId('say') }, play: { $ref: verbSchemaId('play') } }
 }
 
+const number: JsonSchema = { type: 'number' }
+
+/**
+ * Objects inside verbs in which jambonz refuses an unknown property, with the properties that the schemas lack
+ * (`@jambonz/verb-specifications`).
+ */
+const STRICT_PARTS: Record<string, Record<string, Record<string, JsonSchema>>> = {
+  'verbs/config': {
+    bargeIn: {
+      partialResultHook: { $ref: `${SCHEMA_BASE}/components/actionHook` },
+      finishOnKey: { type: 'string' },
+      numDigits: number,
+      minDigits: number,
+      maxDigits: number,
+      interDigitTimeout: number,
+      dtmfBargein: { type: 'boolean' }
+    }
+  },
+  'components/target': { from: {} }
+}
+
 /** Properties that jambonz requires inside `config`, although the schemas do not. */
 const REQUIRED: Record<string, Record<string, string[]>> = {
   'verbs/config': { bargeIn: ['enable'], record: ['action'], transcribe: ['enable'], ttsStream: ['enable'] }
@@ -116,6 +137,13 @@ function adapt(schema: NamedSchema): NamedSchema {
     adapted.properties = {
       ...adapted.properties,
       [property]: { ...adapted.properties?.[property], required }
+    }
+  }
+  for (const [property, lacking] of Object.entries(STRICT_PARTS[path] ?? {})) {
+    const part = adapted.properties?.[property]
+    adapted.properties = {
+      ...adapted.properties,
+      [property]: { ...part, properties: { ...part?.properties, ...lacking }, additionalProperties: false }
     }
   }
   if (path === 'components/actionHook') takeAnyCase(adapted)

@@ -272,7 +272,6 @@ export interface Target {
     user?: string
     /** The host part of the SIP From URI. */
     host?: string
-    [property: string]: unknown
   }
   /** SIP authentication credentials for the outbound call, if the far end requires digest auth. */
   auth?: Auth
@@ -515,7 +514,13 @@ export interface ConfigProperties {
     actionHook?: ActionHook
     input?: Array<'speech' | 'digits'>
     minBargeinWordCount?: number
-    [property: string]: unknown
+    partialResultHook?: ActionHook
+    finishOnKey?: string
+    numDigits?: number
+    minDigits?: number
+    maxDigits?: number
+    interDigitTimeout?: number
+    dtmfBargein?: boolean
   }
   /** Default TTS streaming configuration for the session. */
   ttsStream?: {

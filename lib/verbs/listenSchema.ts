@@ -30,10 +30,17 @@ export const ActionHookSchema = Type.Union([
       url: Type.String(),
       method: Type.Optional(Type.Union([Type.Literal('GET'), Type.Literal('POST')], { default: 'POST' })),
       username: Type.Optional(
-        Type.String({ description: 'HTTP Basic credentials of the hook, as jambonz 0.9 reads them' })
+        Type.String({
+          description:
+            'HTTP Basic credentials of the hook. jambonz 0.9 uses them only for an http(s) url, in an application over websocket. Over HTTP, each hook gets the credentials of the application (feature-server lib/utils/http-requestor.js)'
+        })
       ),
       password: Type.Optional(Type.String()),
-      basicAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the hook'))
+      basicAuth: Type.Optional(
+        CredentialsSchema(
+          'HTTP Basic credentials of the hook, as jambonz documents them. jambonz 0.9 does not use them'
+        )
+      )
     },
     // jambonz accepts other properties, such as the `webhook_sid` of its portal.
     { additionalProperties: true }
@@ -149,7 +156,7 @@ const foreground = {
     Type.Unsafe<ActionHook>({
       ...ActionHookSchema,
       description:
-        'the hook that jambonz calls when the listen has ended: a path, a url, or `{ url, method, basicAuth }`',
+        'the hook that jambonz calls when the listen has ended: a path, a url, or `{ url, method }`. jambonz 0.9 calls each hook with the HTTP Basic credentials of the application, and ignores those of the hook',
       unset: 'a built-in hook, after which jambonz runs the next verb'
     })
   ),

@@ -90,6 +90,17 @@ t.test('a webhook configured as GET gets no payload', async (t) => {
   t.strictSame([app.posted[0]!.method, app.posted[0]!.url, app.posted[0]!.body], ['GET', '/in?tenant=1', ''])
 })
 
+t.test(
+  'the query of an absolute hook is encoded anew, and a repeated parameter loses its first value',
+  async (t) => {
+    const app = await application(t, { '/hook': [] })
+    const hook = app.url('/hook?listen=a_b-1.c&u=http://x/?y&q=1&q=2&flag&n=a+b')
+    const origin = await application(t, { '/in': [{ verb: 'gather', timeout: 1, actionHook: hook }] })
+    await simulateCall({ url: origin.url('/in') })
+    t.equal(app.posted[0]!.url, '/hook?listen=a_b-1.c&u=http%3A%2F%2Fx%2F%3Fy&q=2&flag=&n=a%20b')
+  }
+)
+
 t.test("every request has the webhook's Basic credentials, even a request to another host", async (t) => {
   const other = await application(t, { '/elsewhere': [] })
   const app = await application(t, {

@@ -156,6 +156,15 @@ t.test(
         /^invalid verb: \[0\] sey: jambonz knows no such verb: did you mean "say"\?$/
       ],
       [{ verb: 'record' }, /record: jambonz knows no such verb$/],
+      [
+        { verb: 'config', bargeIn: { enable: true, minBargeInWordCount: 2 } },
+        /config\.bargeIn\.minBargeInWordCount: .*did you mean "minBargeinWordCount"\?/
+      ],
+      [{ verb: 'config', bargeIn: { enable: true, numDigits: '4' } }, /bargeIn\.numDigits is "4"/],
+      [
+        { verb: 'dial', target: [{ type: 'phone', number: '1', from: { name: 'x' } }] },
+        /target\[0\]\.from\.name: jambonz knows no such property/
+      ],
       [{ verb: 'constructor' }, /constructor: jambonz knows no such verb/],
       [{ verb: 'say', text: 5 }, /^invalid verb: \[0\] say\.text is 5: must be string or array$/],
       [

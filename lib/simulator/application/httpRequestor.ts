@@ -1,4 +1,5 @@
 import type { Agent } from 'node:http'
+import { stringify } from 'node:querystring'
 import type { Clock } from '../clock.js'
 import { SIM_REQUEST } from '../errors.js'
 import { targetOf, type Network } from '../network.js'
@@ -96,7 +97,7 @@ export class HttpRequestor implements Requestor {
     const body = JSON.stringify(payload)
     const { credentials, secret, headers } = this.#options
     // jambonz sends a relative hook unchanged, with its fragment.
-    const path = relative ? given : url.pathname + url.search
+    const path = relative ? given : url.pathname + rewrittenQuery(url)
     return {
       kind,
       what: `${kind} ${method} ${path}`,
@@ -207,4 +208,13 @@ export class HttpRequestor implements Requestor {
 function parseReply({ headers, body }: Incoming): unknown {
   if (headers['content-type']?.includes('application/json') !== true) return undefined
   return JSON.parse(body)
+}
+
+/**
+ * Returns the query of an absolute url as jambonz sends it: parsed and encoded anew. Of a repeated parameter, only the
+ * last value is sent (parse-url 8 and 9, undici).
+ */
+function rewrittenQuery({ searchParams }: URL): string {
+  const query = stringify(Object.fromEntries(searchParams))
+  return query === '' ? '' : `?${query}`
 }
