@@ -35,12 +35,28 @@ export interface HttpResult {
 
 let calls = 0
 
+/**
+ * Keeps this process from sleeping, until the returned function is called. Otherwise, a server that is slower than this
+ * process would have to wake it with each answer, which costs the server 10 µs or more on a virtual machine.
+ */
+function stayAwake(): () => void {
+  let isAwake = true
+  const turn = (): void => {
+    if (isAwake) setImmediate(turn)
+  }
+  turn()
+  return () => {
+    isAwake = false
+  }
+}
+
 const methods = {
   /**
    * Sends webhooks of new calls, signed as jambonz signs them. Each connection sends a webhook when the
    * previous one has been answered.
    */
   async run({ port, path, connections, ...length }: HttpOptions & HttpLength): Promise<HttpResult> {
+    const mayRest = stayAwake()
     const result = await autocannon({
       url: `http://127.0.0.1:${port}${path}`,
       connections,
@@ -60,6 +76,7 @@ const methods = {
         }
       ]
     })
+    mayRest()
     return {
       requests: result['2xx'],
       failures: result.non2xx + result.errors + result.timeouts,
@@ -70,6 +87,7 @@ const methods = {
 
   /** Sends the same webhooks one by one, at equal intervals. */
   async steady({ port, path, rate, duration }: SteadyOptions): Promise<HttpResult> {
+    const mayRest = stayAwake()
     const jambonz = new Jambonz(port)
     const result = { requests: 0, failures: 0 }
     const waits: number[] = []
@@ -98,6 +116,7 @@ const methods = {
     await sleep(duration * 1_000)
     pacer.stop()
     await Promise.all(asked)
+    mayRest()
     jambonz.close()
     waits.sort((a, b) => a - b)
     const at = (part: number): number => waits[Math.floor(waits.length * part)] ?? NaN
