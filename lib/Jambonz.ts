@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyBaseLogger, FastifyInstance, FastifySchema } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifySchema, RouteGenericInterface } from 'fastify'
 import type { WebSocketServer } from 'ws'
 import { registerActionHook } from '../routes/actionHook.js'
 import { registerAudio } from '../routes/audio.js'
@@ -9,9 +9,9 @@ import type { Application } from './application/Application.js'
 import type { LiveCalls } from './application/control/LiveCalls.js'
 import type {
   ActionHookHandler,
+  CheckedHandler,
   HookRouteOptions,
   ListenHookRequest,
-  Returning,
   StatusHandler,
   WebhookHandler,
   WebhookRequest,
@@ -26,7 +26,7 @@ import { ERR_OPTIONS } from './model/errors.js'
 import { HOOK_WAIT } from './model/listenLife.js'
 import type { Metrics } from './metrics/Metrics.js'
 import type { ResolvedOptions } from './options.js'
-import type { HandlerResult, NoUnknownProperties, VerbsResult } from './verbs/index.js'
+import type { HandlerResult, VerbsResult } from './verbs/index.js'
 
 /** The parts of one registration of the plugin, which its routes use. */
 export interface Runtime extends Application, LiveListenServices {
@@ -85,23 +85,31 @@ export class Jambonz {
    * Adds POST `path`, which answers a call, or a hook of any verb but listen. The handler returns an array of verbs,
    * one verb, a `WebhookResponse` of `@jambonz/sdk`, or nothing.
    */
+  webhook<
+    Route extends RouteGenericInterface = RouteGenericInterface,
+    const Result extends VerbsResult | void = VerbsResult | void
+  >(path: string, handler: CheckedHandler<WebhookRequest<object, Route>, Result>): this
   webhook<const Result extends VerbsResult | void>(
     path: string,
-    handler: Returning<WebhookRequest, Result> & NoUnknownProperties<Result>
+    handler: CheckedHandler<WebhookRequest, Result>
   ): this
-  webhook<const Result extends HandlerResult | void>(
+  webhook<Route extends RouteGenericInterface = RouteGenericInterface, const Result = HandlerResult | void>(
     path: string,
-    handler: Returning<WebhookRequest, Result> & NoUnknownProperties<Result>
+    handler: CheckedHandler<WebhookRequest<object, Route>, Result>
   ): this
   webhook<const Schema extends FastifySchema, const Result extends VerbsResult | void>(
     path: string,
     options: WebhookRouteOptions<Schema>,
-    handler: Returning<WebhookRequest<Schema>, Result> & NoUnknownProperties<Result>
+    handler: CheckedHandler<WebhookRequest<Schema>, Result>
   ): this
-  webhook<const Schema extends FastifySchema, const Result extends HandlerResult | void>(
+  webhook<
+    Route extends RouteGenericInterface = RouteGenericInterface,
+    const Schema extends FastifySchema = object,
+    const Result = HandlerResult | void
+  >(
     path: string,
     options: WebhookRouteOptions<Schema>,
-    handler: Returning<WebhookRequest<Schema>, Result> & NoUnknownProperties<Result>
+    handler: CheckedHandler<WebhookRequest<Schema, Route>, Result>
   ): this
   webhook(path: string, ...rest: [WebhookHandler] | [WebhookRouteOptions, WebhookHandler]): this {
     const [options, handler] = readArguments<WebhookRouteOptions, WebhookHandler>('webhook', path, rest)
@@ -116,21 +124,25 @@ export class Jambonz {
    */
   actionHook<const Result extends VerbsResult | void>(
     path: string,
-    handler: Returning<ListenHookRequest, Result> & NoUnknownProperties<Result>
+    handler: CheckedHandler<ListenHookRequest, Result>
   ): this
-  actionHook<const Result extends HandlerResult | void>(
-    path: string,
-    handler: Returning<ListenHookRequest, Result> & NoUnknownProperties<Result>
-  ): this
+  actionHook<
+    Route extends RouteGenericInterface = RouteGenericInterface,
+    const Result = HandlerResult | void
+  >(path: string, handler: CheckedHandler<ListenHookRequest<object, Route>, Result>): this
   actionHook<const Schema extends FastifySchema, const Result extends VerbsResult | void>(
     path: string,
     options: HookRouteOptions<Schema>,
-    handler: Returning<ListenHookRequest<Schema>, Result> & NoUnknownProperties<Result>
+    handler: CheckedHandler<ListenHookRequest<Schema>, Result>
   ): this
-  actionHook<const Schema extends FastifySchema, const Result extends HandlerResult | void>(
+  actionHook<
+    Route extends RouteGenericInterface = RouteGenericInterface,
+    const Schema extends FastifySchema = object,
+    const Result = HandlerResult | void
+  >(
     path: string,
     options: HookRouteOptions<Schema>,
-    handler: Returning<ListenHookRequest<Schema>, Result> & NoUnknownProperties<Result>
+    handler: CheckedHandler<ListenHookRequest<Schema, Route>, Result>
   ): this
   actionHook(path: string, ...rest: [ActionHookHandler] | [HookRouteOptions, ActionHookHandler]): this {
     const [options, handler] = readArguments<HookRouteOptions, ActionHookHandler>('actionHook', path, rest)
@@ -140,7 +152,10 @@ export class Jambonz {
   }
 
   /** Adds POST `path` for call status events, which update and end the `Call`s. The handler is optional. */
-  statusHook(path: string, handler?: StatusHandler): this
+  statusHook<Route extends RouteGenericInterface = RouteGenericInterface>(
+    path: string,
+    handler?: StatusHandler<Route>
+  ): this
   statusHook(path: string, ...rest: [StatusHandler?]): this {
     const [handler] = rest
     const place = checkPath('statusHook', path)

@@ -31,6 +31,8 @@ export type {
   WebhookRouteOptions
 } from './application/verbRoute.js'
 export type { AudioStream } from './audio/stream/AudioStream.js'
+export type { DtmfEvent, MarkOutcome, PlayDone, StreamEnd } from './audio/socket/types.js'
+export type { Utterance, UtteranceOptions } from './audio/playback/Utterance.js'
 export type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
 export type { CallEventMap } from './correlation/CallEvents.js'
 export type { LiveCalls as Calls } from './application/control/LiveCalls.js'
@@ -42,5 +44,5 @@ export type { AudioCounts, EndReason, MixType, Recording } from './model/schema.
 export type { Credentials } from './model/credentials.js'
 export type { FinishedRecording } from './model/recording.js'
 export type { RecordingControl } from './audio/stream/LiveStream.js'
-export type { RecordingOptions } from './recording/options.js'
+export type { RecordingOptions, Sink, SinkContext, SinkWritable } from './recording/options.js'
 export type { ConfigListen, HandlerResult, ListenOptions, Verb, VerbProperties } from './verbs/index.js'

@@ -241,11 +241,15 @@ export const OptionsSchema = Type.Object(
 )
 
 type Options = Omit<Static<typeof OptionsSchema>, 'logLevel' | 'logSerializers'>
+type OwnOptions = Omit<Options, 'prefix'>
 /**
- * The options of `register`. Each option may be `undefined`, like an environment variable, even with
- * `exactOptionalPropertyTypes`.
+ * The options of `register`. Each option of the plugin may be `undefined`, like an environment variable, even with
+ * `exactOptionalPropertyTypes`. Fastify's `prefix` may not, since `register` would then refuse a variable of this type.
  */
-export type JambonzListenOptions = { [Name in keyof Options]: Options[Name] | undefined }
+export type JambonzListenOptions = { [Name in keyof OwnOptions]: OwnOptions[Name] | undefined } & Pick<
+  Options,
+  'prefix'
+>
 
 /** The checked options with their defaults. */
 export interface ResolvedOptions extends Omit<

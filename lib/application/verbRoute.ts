@@ -29,7 +29,7 @@ import {
 import { isThenable } from '../model/json.js'
 import type { Call, Listen } from '../model/schema.js'
 import { MAX_SHOWN, shown } from '../verbs/validate.js'
-import type { HandlerResult } from '../verbs/index.js'
+import type { Accepted, Corrected, HandlerResult } from '../verbs/index.js'
 import type { Application } from './Application.js'
 import { answer } from './answer.js'
 import { guardWithBasicAuth, parseSignedJson } from './authentication.js'
@@ -42,21 +42,27 @@ type BodyOf<Schema extends FastifySchema, Default> = Schema extends { body: unkn
   ? Schema
   : Schema & { body: Default }
 
-type Request<Schema extends FastifySchema> = FastifyRequest<
-  RouteGenericInterface,
+/** `Route`: types that the application gives itself, as in `webhook<{ Params: { tenant: string } }>(…)`. */
+type Request<Route extends RouteGenericInterface, Schema extends FastifySchema> = FastifyRequest<
+  Route,
   Server,
   IncomingMessage,
   Schema,
   TypeBoxTypeProvider
 >
 
-export type WebhookRequest<Schema extends FastifySchema = object> = Request<
-  BodyOf<Schema, typeof CallWebhookSchema>
+export type WebhookRequest<
+  Schema extends FastifySchema = object,
+  Route extends RouteGenericInterface = RouteGenericInterface
+> = Request<Route, BodyOf<Schema, typeof CallWebhookSchema>> & { call: Call }
+export type ListenHookRequest<
+  Schema extends FastifySchema = object,
+  Route extends RouteGenericInterface = RouteGenericInterface
+> = Request<Route, BodyOf<Schema, typeof ListenHookSchema>> & { call: Call; listen: Listen }
+export type StatusRequest<Route extends RouteGenericInterface = RouteGenericInterface> = Request<
+  Route,
+  { body: typeof CallStatusSchema }
 > & { call: Call }
-export type ListenHookRequest<Schema extends FastifySchema = object> = Request<
-  BodyOf<Schema, typeof ListenHookSchema>
-> & { call: Call; listen: Listen }
-export type StatusRequest = Request<{ body: typeof CallStatusSchema }> & { call: Call }
 
 /** A Fastify handler, synchronous or not. */
 export type Returning<Req, Result> = (
@@ -67,6 +73,10 @@ export type Returning<Req, Result> = (
 
 type Handler<Req> = Returning<Req, HandlerResult | void>
 
+/** A handler with an inferred result. A mistake in its verbs is a type error that names the mistake. */
+export type CheckedHandler<Req, Result> = Returning<Req, Result> &
+  Accepted<Result, Returning<Req, Corrected<Result>>>
+
 /** Answers a call's webhook, or a hook of another verb, with verbs. */
 export type WebhookHandler<Schema extends FastifySchema = object> = Handler<WebhookRequest<Schema>>
 /**
@@ -74,7 +84,11 @@ export type WebhookHandler<Schema extends FastifySchema = object> = Handler<Webh
  * hooks of other verbs, `request.listen` is undefined for these hooks.
  */
 export type ActionHookHandler<Schema extends FastifySchema = object> = Handler<ListenHookRequest<Schema>>
-export type StatusHandler = (this: FastifyInstance, request: StatusRequest, reply: FastifyReply) => unknown
+export type StatusHandler<Route extends RouteGenericInterface = RouteGenericInterface> = (
+  this: FastifyInstance,
+  request: StatusRequest<Route>,
+  reply: FastifyReply
+) => unknown
 
 /** An application environment variable, as the jambonz portal shows it. */
 export interface EnvVariable {

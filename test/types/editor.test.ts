@@ -93,7 +93,32 @@ const mistakes: Array<[code: string, text: RegExp]> = [
   ["[{ verb: 'listen', maxlength: 5 }]", /maxlength/],
   ["[{ verb: 'sing' }]", /sing/],
   ["[{ verb: 'listen', maxLength: '10' }]", /string.*number/],
-  ["[{ verb: 'say', txt: 'Hello' }]", /txt/]
+  ["[{ verb: 'say', txt: 'Hello' }]", /txt/],
+  ["[{ verb: 'lisen' }]", /'"jambonz has no verb lisen"'\.$/],
+  ["({ verb: 'lisen', text: 'Hello' })", /'"jambonz has no verb lisen"'\.$/],
+  ["[{ verb: 'say', text: 'Hello' }, { lisen: {} }]", /'"jambonz has no verb lisen"'\.$/],
+  ["[{ verb: 'listen', bidirectionalAudio: true }]", /'"listen\.bidirectionalAudio must be an object"'\.$/],
+  ["[{ verb: 'listen', bidirectionalAudio: { samplerate: 8000 } }]", /has no property samplerate"'\.$/],
+  ["[{ verb: 'say', text: 'Hello' }, helper()]", /'"a verb is a promise: await it"'\.$/],
+  ["[[{ verb: 'say', text: 'Hello' }]]", /'"the array of verbs contains an array: spread it/],
+  ["{ const verbs = [{ verb: 'hangup' }]; return verbs }", /const verbs: Verb\[\] = /],
+  ["[{ verb: 'hangup' }, { verb: 'pause', length: '1' }]", /'string' is not assignable to type 'number'\.$/],
+  ["[{ verb: 'hangup' }, { verb: 'pause' }]", /Property 'length' is missing/],
+  ["'Hello'", /'"a handler returns an array of verbs, /]
+]
+const otherMistakes: Array<[code: string, text: RegExp]> = [
+  ["app.jambonz.calls.redirect('sid', [{ verb: 'lisen' }])", /Did you mean '"listen"'/],
+  ["app.jambonz.audio('/a', (stream) => { stream.on('dmtf', () => {}) })", /"dmtf"/],
+  ["app.jambonz.audio('/a', (stream) => { stream.once('marks', () => {}) })", /"marks"/],
+  ["app.jambonz.calls.events.on('recordings', () => {})", /"recordings"/],
+  [
+    "app.jambonz.webhook<{ Params: { a: string } }>('/a', ({ params }) => { params.b })",
+    /'b' does not exist/
+  ],
+  [
+    "app.jambonz.calls.create({ from: '1', to: { type: 'phone', number: '2' }, callHook: '/a' })",
+    /jambonz calls it call_hook/
+  ]
 ]
 const right = [
   "[{ verb: 'say', text: 'x' }]",
@@ -102,8 +127,13 @@ const right = [
   '[]',
   "[{ say: { text: 'x' } }]"
 ]
-const returning = (code: string): EditedFile => edit(`app.jambonz.webhook('/a', async () => ${code})`)
-const wrong = mistakes.map(([code, text]) => ({ code, text, file: returning(code) }))
+const HELPER = "declare function helper(): Promise<{ verb: 'hangup' }>\n"
+const returning = (code: string): EditedFile =>
+  edit(`${HELPER}app.jambonz.webhook('/a', async () => ${code})`)
+const wrong = [
+  ...mistakes.map(([code, text]) => ({ code, text, file: returning(code) })),
+  ...otherMistakes.map(([code, text]) => ({ code, text, file: edit(code) }))
+]
 const fine = right.map((code) => ({ code, file: returning(code) }))
 const applications = [
   `import { Redis } from 'ioredis'
@@ -118,7 +148,30 @@ const applications = [
   `app.jambonz.calls.events.on('recordingFailed', ({ code, message }, { id }) => {
      const told: string = code + message + id
      app.log.error(told)
-   })`
+   })`,
+  `import type { JambonzListenOptions, Sink, Utterance } from '../../lib/index.js'
+   const sink: Sink = async (stream, { name }) => { app.log.info(name + stream.callSid); return process.stdout }
+   const options: JambonzListenOptions = { webhookSecret: process.env.SECRET, recording: { directory: 'a', sink } }
+   await app.register(jambonzListen, options)
+   app.jambonz.audio('/talk', async (stream) => {
+     const spoken: Utterance[] = []
+     stream.on('dtmf', ({ digit }) => { if (digit === '0') stream.clear() }).once('end', () => {})
+     spoken.push(stream.utterance({ text: 'Hello' }))
+   })`,
+  `app.jambonz.webhook<{ Params: { tenant: string } }>('/:tenant', async ({ params, body, call }) => [
+     { verb: 'say', text: params.tenant + body.call_sid + call.callSid }
+   ])
+   app.jambonz.actionHook<{ Querystring: { attempt: string } }>('/done', async ({ query, listen }) => {
+     if (listen.digits === query.attempt) return { verb: 'hangup' }
+   })
+   app.jambonz.webhook<{ Params: { id: string } }>('/x', { preHandler: async () => {} }, ({ params }) => { app.log.info(params.id) })
+   app.jambonz.statusHook<{ Querystring: { a: string } }>('/status', ({ query, call }) => { app.log.info(query.a + call.callSid) })
+   const helper = async () => [{ verb: 'hangup' as const }]
+   app.jambonz.webhook('/y', async (_request, reply) => reply.send(await helper()))
+   app.jambonz.webhook('/z', async () => [{ verb: 'say', text: 'x' }, ...await helper()])
+   app.jambonz.webhook('/w', () => helper())
+   await app.jambonz.calls.redirect('sid', { verb: 'hangup' })
+   await app.jambonz.calls.redirect('sid', await helper())`
 ]
 const whole = applications.map((code) => ({ code, file: edit(code) }))
 

@@ -1,15 +1,13 @@
 // `npm run typecheck` compiles this file. Each line must compile, unless a @ts-expect-error precedes it.
 import { WebhookResponse } from '@jambonz/sdk'
-import type { HandlerResult, NoUnknownProperties, Verb, VerbsResult } from '../../lib/verbs/index.js'
+import type { Accepted, Corrected, Verb, VerbsResult } from '../../lib/verbs/index.js'
 
 type Handler<Result> = (this: { name: string }, request: { from: string }) => Result | Promise<Result>
 
-declare function webhook<const R extends VerbsResult | void>(
-  handler: Handler<R> & NoUnknownProperties<R>
-): void
-declare function webhook<const R extends HandlerResult | void>(
-  handler: Handler<R> & NoUnknownProperties<R>
-): void
+type Checked<R> = Handler<R> & Accepted<R, Handler<Corrected<R>>>
+
+declare function webhook<const R extends VerbsResult | void>(handler: Checked<R>): void
+declare function webhook<const R>(handler: Checked<R>): void
 
 const elsewhere = 'wss://recorder.example.com/calls'
 const target = [{ type: 'phone' as const, number: '+15085551212' }]

@@ -1,13 +1,12 @@
-import type { EventEmitter } from 'node:events'
 import { Type } from '@sinclair/typebox'
-import type { CallEventMap } from '../../correlation/CallEvents.js'
+import type { CallEventEmitter } from '../../correlation/CallEvents.js'
 import type { Correlation } from '../../correlation/Correlation.js'
 import { checkOptions, kindOf } from '../../model/checkOptions.js'
 import { ERR_API_MISSING, ERR_NOT_REACHED, ERR_OPTIONS, ERR_VERB_INVALID } from '../../model/errors.js'
 import { isObject } from '../../model/json.js'
 import type { Call } from '../../model/schema.js'
 import type { StoreHealth } from '../../store/CallStore.js'
-import { jsonOfVerbs, type HandlerResult } from '../../verbs/index.js'
+import { jsonOfVerbs, type HandlerResult, type Verb, type VerbsResult } from '../../verbs/index.js'
 import type { SocketCommand } from '../websocket/wire.js'
 import type { CallChannel, Order } from './CallChannel.js'
 import { checkCall, type CreateCall, type RestApi } from './RestApi.js'
@@ -45,7 +44,7 @@ export class LiveCalls {
   }
 
   /** The events of the calls on this instance. If a listener throws, the error is logged and no call is affected. */
-  get events(): EventEmitter<CallEventMap> {
+  get events(): CallEventEmitter {
     return this.#correlation.events
   }
 
@@ -91,6 +90,8 @@ export class LiveCalls {
    * the present verb ends and the remaining verbs are dropped: a call over a websocket then waits for new verbs,
    * a call over HTTP ends.
    */
+  redirect(callSid: string, verb: Verb, options?: { queue?: boolean }): Promise<void>
+  redirect(callSid: string, verbs: VerbsResult, options?: { queue?: boolean }): Promise<void>
   async redirect(callSid: string, verbs: HandlerResult, options: { queue?: boolean } = {}): Promise<void> {
     checkOptions(RedirectOptionsSchema, options, 'options of calls.redirect()')
     const { queue = false } = options

@@ -23,7 +23,26 @@ export interface CreateCall {
   call_hook?: string | Readonly<Record<string, unknown>>
   call_status_hook?: string | Readonly<Record<string, unknown>>
   application_sid?: string
+  callerName?: string
+  fromHost?: string
+  answerOnBridge?: boolean
+  /** seconds of ringing */
+  timeout?: number
+  /** seconds after which jambonz ends the call */
+  timeLimit?: number
+  /** SIP headers of the INVITE */
+  headers?: Readonly<Record<string, unknown>> | null
+  /** data that jambonz sends with each request of the call, as `customerData` */
+  tag?: Readonly<Record<string, unknown>> | null
+  /** detection of an answering machine */
+  amd?: Readonly<Record<string, unknown>> | null
+  app_json?: string
   [property: string]: unknown
+  // Names that do not exist, so that a compiler reports them
+  callHook?: 'jambonz calls it call_hook'
+  callStatusHook?: 'jambonz calls it call_status_hook'
+  statusHook?: 'jambonz calls it call_status_hook'
+  applicationSid?: 'jambonz calls it application_sid'
 }
 
 const Hook = Type.Union([Type.String({ minLength: 1 }), Type.Object({ url: Type.String({ minLength: 1 }) })])

@@ -116,4 +116,6 @@ export interface AudioStreamEvents {
   resume: []
   pipe: [source: Readable]
   unpipe: [source: Readable]
+  newListener: [event: string | symbol]
+  removeListener: [event: string | symbol]
 }

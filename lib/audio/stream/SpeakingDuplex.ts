@@ -17,7 +17,9 @@ export const CAPTURING: object = { captureRejections: true }
 
 type Listener = (...args: unknown[]) => unknown
 
-/** A Duplex with typed events. An error of a listener does not end the process. */
+/**
+ * A Duplex with typed events; a misspelled event is a type error. An error of a listener does not end the process.
+ */
 export class AudioDuplex extends Duplex {
   readonly #listenerThrew: (err: unknown) => void
 
@@ -45,7 +47,6 @@ export class AudioDuplex extends Duplex {
     event: E,
     listener: (...args: AudioStreamEvents[E]) => void
   ): this
-  override on(event: string | symbol, listener: (...args: never[]) => void): this
   override on(event: string | symbol, listener: (...args: never[]) => void): this {
     return super.on(event, listener as (...args: unknown[]) => void)
   }
@@ -54,7 +55,6 @@ export class AudioDuplex extends Duplex {
     event: E,
     listener: (...args: AudioStreamEvents[E]) => void
   ): this
-  override once(event: string | symbol, listener: (...args: never[]) => void): this
   override once(event: string | symbol, listener: (...args: never[]) => void): this {
     return super.once(event, listener as (...args: unknown[]) => void)
   }
