@@ -238,7 +238,8 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
       const commanded = seal(secret, aboutCommanded(callSid), JSON.stringify(verbs))
       await correlation.arrived(callSid, { commanded })
       return urlOf(commandedPath(audioPath))
-    }
+    },
+    urlOf: (path) => publicUrl && publicUrl.href.replace(/^ws/, 'http') + routes.wholePath(path, prefix)
   })
   return { ...base, sockets }
 }

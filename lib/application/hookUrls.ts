@@ -46,6 +46,14 @@ export class JambonzRoutes {
     })
   }
 
+  /** Returns the whole path of a POST route: this path, or this path behind `prefix`, if only that one is a route. */
+  wholePath(path: string, prefix: string): string {
+    const inner = joinPath(prefix, path)
+    const leads = (candidate: string): boolean =>
+      this.kindOf('POST', candidate.replace(/[?#].*$/s, '')) !== undefined
+    return !leads(path) && leads(inner) ? inner : path
+  }
+
   /**
    * Returns the kind of the route that a whole path, without its query, leads to; undefined for any other
    * path.

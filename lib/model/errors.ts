@@ -2,13 +2,8 @@ import { createError } from '@fastify/error'
 
 // One table, grouped by where an error arises. Each message says what was wrong and what to do.
 
-/** A row in the documentation's tables of errors. */
-export interface ErrorRow {
-  readonly code: string
-  /** HTTP status; undefined if no request is answered with this error */
-  readonly status: number | undefined
-  readonly when: string
-}
+/** A row in the documentation's tables of errors. `status` is undefined if no request is answered with this error. */
+export type ErrorRow = Readonly<{ code: string; status: number | undefined; when: string }>
 
 /** All errors, in the order of this file. */
 export const ERRORS: ErrorRow[] = []
@@ -209,6 +204,12 @@ export const ERR_CALL_DATA = define(
   'the data of call %s is not JSON: %s',
   500,
   TypeError
+)
+export const ERR_CALL_UNKNOWN = define(
+  'FST_JAMBONZ_CALL_UNKNOWN',
+  '`calls.update()` was called for a call that the store does not have',
+  'there is no call %s: it has expired, or no message of it has come. Check that this is a callSid',
+  404
 )
 export const ERR_REDIS_STORE = define(
   'FST_JAMBONZ_REDIS_STORE',

@@ -7,7 +7,7 @@ import {
   type ConfigListen,
   type ListenOptions
 } from './listenSchema.js'
-import { isObject, jsonCopy, type Data } from '../model/json.js'
+import { isObject, isThenable, jsonCopy, type Data } from '../model/json.js'
 import type { HandlerResult } from './index.js'
 import { checkConfigListen, checkListenOptions, checkVerb, isVerbName, shown } from './validate.js'
 import { newCall } from '../model/callWrite.js'
@@ -192,6 +192,12 @@ function readResult(result: unknown): NamedVerb[] {
 
 /** Returns a copy of verbs as JSON. `what`: the verbs, for the text of the error. Throws FST_JAMBONZ_VERB_INVALID. */
 export function jsonOfVerbs(verbs: unknown, what: string): unknown {
+  const list: readonly unknown[] = Array.isArray(verbs) ? verbs : [verbs]
+  const promise = list.findIndex(isThenable)
+  if (promise >= 0) {
+    const place = Array.isArray(verbs) ? `[${promise}] of ${what}` : what
+    throw new ERR_VERB_INVALID(`${place} is a promise: await the function that returns the verbs`)
+  }
   try {
     return jsonCopy(verbs)
   } catch (error) {
@@ -201,9 +207,10 @@ export function jsonOfVerbs(verbs: unknown, what: string): unknown {
 
 function readVerb(value: unknown, at: string): NamedVerb {
   if (!isObject(value)) {
-    throw new ERR_VERB_INVALID(
-      `${at} is ${shown('', value)}: a verb is an object, as in { verb: 'say', text: 'Hello' }`
-    )
+    const advice = Array.isArray(value)
+      ? "it is an array inside the array of verbs: spread it, as in [...verbs, { verb: 'hangup' }]"
+      : "a verb is an object, as in { verb: 'say', text: 'Hello' }"
+    throw new ERR_VERB_INVALID(`${at} is ${shown('', value)}: ${advice}`)
   }
   const { verb, ...data } = value
   if (typeof verb === 'string') return { name: verb, data, at }

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { checkCall, RestApi } from '../../lib/application/control/RestApi.js'
+import { checkCall, RestApi, withAbsoluteHooks } from '../../lib/application/control/RestApi.js'
 
 // The client must handle every answer that jambonz' REST API, or a proxy in front of it, may give.
 
@@ -121,4 +121,25 @@ t.test('a call that jambonz would refuse, or misunderstand, is not asked for', a
   }
   checkCall({ ...whole, speech_synthesis_vendor: 'google', future: [1], amd: null, headers: { 'X-A': 'b' } })
   checkCall({ from: '1', to: { type: 'user', name: 'ann' }, application_sid: 'a sid' })
+})
+
+t.test('a path as the hook of a new call becomes absolute', async (t) => {
+  const urlOf = (path: string): string => `https://voice.example.com/v1${path}`
+  const hooks = { call_hook: '/call?a=1', call_status_hook: { url: '/status', method: 'POST' } }
+  t.strictSame(withAbsoluteHooks({ ...CALL, ...hooks }, urlOf), {
+    ...CALL,
+    call_hook: 'https://voice.example.com/v1/call?a=1',
+    call_status_hook: { url: 'https://voice.example.com/v1/status', method: 'POST' }
+  })
+  const absolute = { ...CALL, call_hook: 'wss://a.example/call' }
+  t.match(
+    withAbsoluteHooks(absolute, () => undefined),
+    absolute
+  )
+  for (const hook of ['call', { url: 'call' }]) {
+    t.throws(() => withAbsoluteHooks({ ...CALL, call_hook: hook }, urlOf), {
+      code: 'FST_JAMBONZ_OPTIONS',
+      message: /call_hook: .* not "call": set the option publicUrl and pass a path that begins with a slash/
+    })
+  }
 })

@@ -448,9 +448,23 @@ t.test(
     const { calls } = app.jambonz
     await app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'call-1' } })
     t.equal(
-      await calls.create({ from: '1', to: { type: 'phone', number: '2' }, call_hook: '/call' }),
+      await calls.create({
+        from: '1',
+        to: { type: 'phone', number: '2' },
+        call_hook: 'https://a.example/call'
+      }),
       'new-call'
     )
+    t.match(await calls.update('new-call', { lead: 5 }), {
+      direction: 'outbound',
+      from: '1',
+      to: '2',
+      data: { lead: 5 }
+    })
+    await t.rejects(calls.create({ from: '1', to: { type: 'phone', number: '2' }, call_hook: '/call' }), {
+      code: 'FST_JAMBONZ_OPTIONS',
+      message: /call_hook: .* absolute url, not "\/call": set the option publicUrl/
+    })
     await calls.hangUp('call-1')
     await calls.mute('call-1', false)
     await calls.redirect('call-1', [say('new')])
@@ -460,7 +474,7 @@ t.test(
         [
           'POST',
           '/api/v1/Accounts/acc/Calls',
-          { from: '1', to: { type: 'phone', number: '2' }, call_hook: '/call' }
+          { from: '1', to: { type: 'phone', number: '2' }, call_hook: 'https://a.example/call' }
         ],
         ['PUT', '/api/v1/Accounts/acc/Calls/call-1', { call_status: 'completed' }],
         ['PUT', '/api/v1/Accounts/acc/Calls/call-1', { mute_status: 'unmute' }],

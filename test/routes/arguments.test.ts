@@ -99,6 +99,18 @@ t.test('calls.update() names a wrong callSid and wrong data, and writes nothing'
   t.strictSame(await app.jambonz.calls.list(), [])
 })
 
+t.test('calls.update() of an unknown call is an error, and creates no call', async (t) => {
+  const app = await build(t)
+  app.jambonz.webhook('/in', () => [])
+  await t.rejects(app.jambonz.calls.update('call-1', { ticket: 7 }), {
+    code: 'FST_JAMBONZ_CALL_UNKNOWN',
+    message: /there is no call call-1: .* Check that this is a callSid/
+  })
+  t.strictSame(await app.jambonz.calls.list(), [])
+  await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'call-1' } })
+  t.match(await app.jambonz.calls.update('call-1', { ticket: 7 }), { data: { ticket: 7 } })
+})
+
 t.test('options that are undefined stand for no options', async (t) => {
   const app = await build(t)
   for (const method of ['webhook', 'actionHook', 'audio'] as const) {

@@ -53,6 +53,20 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
+  t.test('a write with the guard that the call exists does not create a call', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    const write = [{ guards: [{ field: 'createdAt', not: null }], patch: { data: { x: 1 } } }]
+    t.match(await a.write(callSid, write), { applied: [false], created: false, kept: true })
+    t.equal(await a.get(callSid), undefined)
+    await a.update(callSid, { data: { y: 2 } })
+    t.match(await b.write(callSid, write), {
+      applied: [true],
+      created: false,
+      call: { data: { x: 1, y: 2 } }
+    })
+  })
+
   t.test('the first write creates the call, on any instance', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()

@@ -74,6 +74,14 @@ t.test('a handler may return several kinds of values', async (t) => {
     )
     t.throws(refused([say, 'hangup']), { message: /\[1\] is "hangup": a verb is an object/ })
     t.throws(refused([null]), { message: /\[0\] is null: a verb is an object/ })
+    const helper = async () => [say]
+    t.throws(refused([say, helper()]), {
+      message: /: \[1\] of what the handler returned is a promise: await /
+    })
+    t.throws(refused(helper()), { message: /: what the handler returned is a promise: await the function/ })
+    t.throws(refused([[say], say]), {
+      message: /\[0\] is \[.*\]: it is an array inside the array .*\[\.\.\.verbs, /
+    })
     t.throws(refused([[say]]), { message: /\[0\] is \[\{"verb":"say"/ })
     t.throws(refused([{}]), { message: /\[0\] is \{\}: name the verb/ })
     t.throws(refused([{ verb: 5 }]), { message: /\[0\]\.verb is 5: must be the name of a verb/ })

@@ -9,7 +9,7 @@ import type { StoreHealth } from '../../store/CallStore.js'
 import { jsonOfVerbs, type HandlerResult, type Verb, type VerbsResult } from '../../verbs/index.js'
 import type { SocketCommand } from '../websocket/wire.js'
 import type { CallChannel, Order } from './CallChannel.js'
-import { checkCall, type CreateCall, type RestApi } from './RestApi.js'
+import { addressOf, checkCall, withAbsoluteHooks, type CreateCall, type RestApi } from './RestApi.js'
 
 /** The parts that carry commands to calls. The plugin sets them once they exist. */
 export interface CallControl {
@@ -18,6 +18,8 @@ export interface CallControl {
   readonly api: RestApi | undefined
   /** Checks verbs, and keeps them for jambonz to fetch. Resolves to the url to fetch them from. */
   readonly keepVerbs: (callSid: string, verbs: HandlerResult) => Promise<string>
+  /** Returns the public url of a webhook's or hook's path; undefined without the option `publicUrl`. */
+  readonly urlOf: (path: string) => string | undefined
 }
 
 const RedirectOptionsSchema = Type.Object(
@@ -63,7 +65,10 @@ export class LiveCalls {
     return this.#correlation.store.health()
   }
 
-  /** Merges `data`, JSON, key by key into `call.data`, which all instances see. */
+  /**
+   * Merges `data`, JSON, key by key into `call.data`, which all instances see. Rejects with FST_JAMBONZ_CALL_UNKNOWN if
+   * the store does not have the call.
+   */
   async update(callSid: string, data: Readonly<Record<string, unknown>>): Promise<Call> {
     const wrong = wrongArgument(callSid, data)
     if (wrong !== undefined) {
@@ -154,14 +159,17 @@ export class LiveCalls {
   }
 
   /**
-   * Places a call over the REST api (option `api`). Resolves to its callSid. Rejects with FST_JAMBONZ_OPTIONS for a
-   * call that jambonz would refuse.
+   * Places a call over the REST api (option `api`). Resolves to its callSid, when the store has the call. A path as
+   * `call_hook` or `call_status_hook` becomes absolute with the option `publicUrl`. Rejects with FST_JAMBONZ_OPTIONS for
+   * a call that jambonz would refuse.
    */
   async create(call: CreateCall): Promise<string> {
-    const { api } = this.#connected
+    const { api, urlOf } = this.#connected
     if (api === undefined) throw new ERR_API_MISSING('calls.create()')
     checkCall(call)
-    return await api.createCall(call)
+    const callSid = await api.createCall(withAbsoluteHooks(call, urlOf))
+    await this.#correlation.arrived(callSid, { direction: 'outbound', from: call.from, to: addressOf(call) })
+    return callSid
   }
 
   async #command(callSid: string, command: SocketCommand, change: Record<string, unknown>): Promise<void> {
