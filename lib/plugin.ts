@@ -60,6 +60,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
     if (runtimes.has(fastify)) throw new ERR_REGISTERED(fastify.prefix && ` (${fastify.prefix})`)
     const options = resolveOptions(opts)
     warnOfOpenWebhooks(fastify, opts)
+    warnOfHttp2(fastify)
     addSocketConstraint(fastify)
     const runtime = await createRuntime(fastify, options)
 
@@ -277,6 +278,14 @@ function warnOfOpenWebhooks({ log }: FastifyInstance, options: JambonzListenOpti
       'the option webhookSecret is undefined: no signature is checked, and whoever knows the urls may call them. Set the variable it comes from, or leave the option out'
     )
   }
+}
+
+/** Logs a warning if the server accepts no HTTP/1.1, the version that jambonz speaks. */
+function warnOfHttp2({ log, initialConfig: { http2, https } }: FastifyInstance): void {
+  if (http2 !== true || (typeof https === 'object' && https.allowHTTP1 === true)) return
+  log.warn(
+    'the server speaks HTTP/2 only, but jambonz needs HTTP/1.1 for webhooks and audio sockets: set https: { allowHTTP1: true, … }, or leave http2 out'
+  )
 }
 
 /** Resolves to the whole prefix of a scope with `prefix`, which begins with the prefixes of its parents. */

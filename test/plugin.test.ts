@@ -7,6 +7,7 @@ import Fastify from 'fastify'
 import jambonzListen from '../lib/index.js'
 import { listening } from './helpers/build.js'
 import { askForListen } from './helpers/listen.js'
+import { certificate } from './simulator/certificate.js'
 import { keepingLogger } from './helpers/log.js'
 import { until } from './helpers/until.js'
 import { statusOf } from './helpers/socket.js'
@@ -198,6 +199,20 @@ t.test('webhookSecret: undefined is an error, but a missing webhookSecret is not
     t.teardown(() => app.close())
     await app.register(jambonzListen, options)
     t.equal(lines.filter(({ msg }) => msg.includes('webhookSecret is undefined')).length, told)
+  }
+})
+
+t.test('a server that speaks HTTP/2 only is warned of, since jambonz speaks HTTP/1.1', async (t) => {
+  for (const [options, told] of [
+    [{ http2: true }, 1],
+    [{ http2: true, https: certificate }, 1],
+    [{ http2: true, https: { ...certificate, allowHTTP1: true } }, 0]
+  ] as const) {
+    const { logger, said } = keepingLogger()
+    const app = Fastify({ ...(options as object), loggerInstance: logger })
+    t.teardown(() => app.close())
+    await app.register(jambonzListen)
+    t.equal(said('HTTP/2 only').length, told)
   }
 })
 
