@@ -47,8 +47,9 @@ export const liveMonitor: FastifyPluginAsync = async (fastify, options) => {
     feed.watch(stream)
   })
   fastify.get('/live', { websocket: true }, (socket) => feed.add(socket))
-  fastify.get<{ Params: { id: string } }>('/live/:id', { websocket: true }, (socket, { params: { id } }) => {
-    const audience = audiences.get(id)
+  // A wildcard is used, since the id of a listen could exceed the application's `maxParamLength` for a parameter.
+  fastify.get<{ Params: { '*': string } }>('/live/*', { websocket: true }, (socket, { params }) => {
+    const audience = audiences.get(params['*'])
     if (audience) audience.add(socket)
     else closeSocket(socket, CLOSE.badStart, 'this instance has no such stream')
   })

@@ -207,6 +207,15 @@ t.test('every supervisor hears every byte until the stream ends', async (t) => {
   t.match(await closing(late.socket), { code: 1008, reason: 'this instance has no such stream' })
 })
 
+t.test("a supervisor hears a listen whose id is longer than the router's maxParamLength", async (t) => {
+  const { app, address, url } = await monitored(t, { fastify: { routerOptions: { maxParamLength: 10 } } })
+  const { id, say, stream } = await streaming(app, address)
+  const { heard } = await openSupervisor(t, `${url}/${encodeURIComponent(id)}`)
+  t.equal(heard.length, 0)
+  await until(() => stream.listenerCount('audio') === 1, 'the supervisor to listen')
+  await say(ramp(100))
+})
+
 t.test('no audio is prepared for a supervisor who has left', async (t) => {
   const { app, address, url } = await monitored(t)
   const { id, stream } = await streaming(app, address)
