@@ -208,11 +208,11 @@ export class Correlation {
    * call. `streams` in the result is false if the listen has ended, so that the caller closes the socket.
    */
   async streaming(
-    { callSid, id }: Listen,
+    { callSid, id, offers }: StoredListen,
     fields: ListenFields,
     metadata?: Readonly<Record<string, unknown>>
   ): Promise<Correlated & { streams: boolean }> {
-    const part = life.streamingPart(id, this.deps.instance, fields)
+    const part = life.streamingPart(id, this.deps.instance, fields, offers)
     const { applied, call } =
       metadata === undefined
         ? await this.store.write(callSid, [part])

@@ -133,11 +133,15 @@ export function refusePart(id: string): WritePart {
   }
 }
 
-/** Returns the write for a listen whose socket streams. */
-export function streamingPart(id: string, instance: string, fields: Fields): WritePart {
+/**
+ * Returns the write for a listen whose socket streams. `offers`: see StoredListen. If jambonz was asked for the listen
+ * again, a hook may wait for this socket.
+ */
+export function streamingPart(id: string, instance: string, fields: Fields, offers = 0): WritePart {
   return {
     guards: [{ listen: id, field: 'state', not: 'ended' }],
-    patch: { listens: [{ ...fields, id, state: 'streaming', connected: true, instance }] }
+    patch: { listens: [{ ...fields, id, state: 'streaming', connected: true, instance }] },
+    ...(offers > 0 && { wakes: [id] })
   }
 }
 

@@ -323,6 +323,23 @@ t.test('a listen that waits for its next socket ends with its call, in any order
 })
 
 t.test(
+  'a hook that waits for the next socket of a listen notices at once that the socket streams',
+  async (t) => {
+    const { correlation, id, listen } = await start(t)
+    const { store } = correlation
+    await correlation.released(listen)
+    await store.write(CALL, [hookPart(id, {}, { offers: 1 })])
+    const next = await correlation.claimed({ listenId: id, unknown: false, paused: false, issuer: 'xyz' })
+    if (next.outcome !== 'claimed') throw new Error(next.outcome)
+    const begun = performance.now()
+    const came = store.waitFor(CALL, id, (now) => now?.state === 'streaming', 10_000)
+    await correlation.streaming(next.listen, {})
+    await came
+    t.ok(performance.now() - begun < 5_000)
+  }
+)
+
+t.test(
   'a listen ends if its next socket does not open, unless jambonz is asked again or the plugin closes',
   async (t) => {
     const SOON = 50
