@@ -117,6 +117,24 @@ t.test(
   }
 )
 
+t.test(
+  'a hook does not wait for a socket on which jambonz sends nothing, because the listen ended while it opened',
+  async (t) => {
+    const { app, base } = await recorder(t)
+    const asked = await askForListen(app, '/in', base)
+    const closed = once(await asked.open(), 'close')
+    const before = performance.now()
+    t.match(listenOf(await asked.hook({ dial_call_duration: 0, digits: '#' })), {
+      state: 'ended',
+      endReason: 'finishOnKey',
+      digits: '#',
+      audio: { bytes: 0 }
+    })
+    t.ok(performance.now() - before < 3_000)
+    t.equal((await closed)[0], 1000)
+  }
+)
+
 t.test('a GET hook has no payload, so its url identifies its listen', async (t) => {
   const { app, base } = await recorder(t)
   const payload = { call_sid: 'get-1' }

@@ -173,10 +173,7 @@ export class ListenSocket {
     if (!this.#delivering && this.#streaming) this.reader.readNow()
   }
 
-  /**
-   * Ends the pause. Audio that was said before belongs to the pause, even if it arrives later. If a listener of
-   * `dtmf` ends the pause, the keys after that key are not private.
-   */
+  /** Ends the pause. Audio said before still belongs to it. If a `dtmf` listener ends it, later keys are not private. */
   resumeSinks(): void {
     this.#keysArePublic = this.#delivering === 'dtmf'
     if (!this.#delivering && this.reader.readNow()) return this.#resume()
@@ -209,6 +206,12 @@ export class ListenSocket {
   /** bytes that were sent, but have not left the process */
   get unsent(): number {
     return this.#socket.bufferedAmount
+  }
+
+  /** Reads the socket to its end at once. Closes a socket on which nothing has come: see SocketOpening. */
+  readToEnd(): void {
+    this.reader.readToEnd()
+    this.#opening?.hurry()
   }
 
   /** Asks jambonz to end the listen, so that it calls the actionHook: see SocketEnd. */
@@ -311,10 +314,10 @@ export class ListenSocket {
     this.#delivering = undefined
   }
 
-  #refuse(error: Error): void {
-    this.logger.warn({ err: error }, 'audio socket refused')
+  #refuse(error: Error | undefined): void {
+    if (error) this.logger.warn({ err: error }, 'audio socket refused')
     this.reader.identifying(false)
-    this.close('error', CLOSE.badStart, error.message, error)
+    this.close(error ? 'error' : 'closed', error ? CLOSE.badStart : CLOSE.normal, error?.message, error)
   }
 
   #updateReading(): void {

@@ -16,11 +16,17 @@ export interface OpeningSteps {
   resume(): void
   /** Called once, when the listen is known, before any `replay()`. */
   opened(opened: Opened, metadata: Record<string, unknown> | undefined): void
-  /** Called once instead of `opened()`, if the listen does not become known. */
-  failed(error: Error): void
+  /**
+   * Called once instead of `opened()`, if the listen does not become known. `error` is undefined if jambonz ended the
+   * listen before the socket opened.
+   */
+  failed(error: Error | undefined): void
   /** Delivers a frame that arrived before the listen was known. Called in order. */
   replay(data: Buffer, isBinary: boolean): void
 }
+
+/** ms for which a message of an ended listen may be on its way */
+const LAST_MESSAGE = 250
 
 /**
  * Opens a socket: finds out which listen the socket is for, and keeps the frames that arrive meanwhile. The
@@ -70,6 +76,16 @@ export class SocketOpening {
     else this.#ask(metadata ?? (isBinary ? undefined : salvageMetadata(data)))
   }
 
+  /**
+   * Fails soon if no message has come, since the actionHook of the listen has come. If jambonz ends a listen while its
+   * socket opens, for example because of a key, it neither sends anything on the socket nor closes it (mod_audio_fork).
+   */
+  hurry(): void {
+    if (this.firstAt !== undefined) return
+    // A busy process reads messages that have come before it runs the callback of setImmediate.
+    setTimeout(() => setImmediate(() => this.firstAt === undefined && this.#fail(undefined)), LAST_MESSAGE)
+  }
+
   /** Ends the opening, because the listen is known, or because the socket has closed. */
   end(): void {
     this.#over = true
@@ -98,7 +114,7 @@ export class SocketOpening {
     this.#held = undefined
   }
 
-  #fail(error: Error): void {
+  #fail(error: Error | undefined): void {
     if (this.#over) return
     this.end()
     this.#held = undefined

@@ -173,7 +173,7 @@ export class LiveStream {
 
   /** Reads the socket to its end, even if a reader is slow, since somebody waits for `done`. */
   readToEnd(): void {
-    this.socket.reader.readToEnd()
+    this.socket.readToEnd()
   }
 
   /** Keeps up to 10 s of audio until `promise` settles, since a reader may still come until then. */
