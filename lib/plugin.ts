@@ -232,6 +232,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     `${urlOf(endPath(audioPath))}?listen=${encodeURIComponent(listenId)}`
   const ends: ListenEnds = new ListenEnds({ store, platform, channel, api, endUrl, logger })
   calls.useControl({
+    platform,
     channel,
     api,
     keepVerbs: async (callSid, verbs) => {

@@ -184,6 +184,16 @@ const KINDS = {
     then: 'jambonz 0.9 ignores config.stream',
     change: 'use config.listen, which jambonz 0.9 and 11 both know'
   },
+  whisperInListen: {
+    severity: 'error',
+    then: 'jambonz 0.9 says nothing: the say fails with an internal error, which jambonz logs (listen.js, whisper)',
+    change: 'send the command dub, with addTrack and then sayOnTrack, or whisper a play'
+  },
+  redirectHook: {
+    severity: 'error',
+    then: 'jambonz ends the call: since 0.9.4, a redirect fails if its actionHook is an object (redirect.js, base-requestor.js)',
+    change: 'write the url of the actionHook as a string'
+  },
   backgroundForgotten: {
     severity: 'warning',
     then: 'jambonz 0.9 forgets the new background task: no config ends it any more, and a dial without a listen takes the audio away from it (background-task-manager.js, _taskCompleted)',

@@ -49,7 +49,23 @@ class Answer {
       return { verb: name, ...this.#conference(data, place, name) }
     }
     if (name === 'config') return { verb: name, ...this.#config(data, place) }
+    if (name === 'redirect') return { verb: name, ...this.#redirect(data, place) }
     return { verb: name, ...data }
+  }
+
+  /**
+   * Returns a redirect whose hooks are urls. jambonz 0.9.4 to 0.9.8 ends the call if the actionHook is an object, and
+   * ignores an object as statusHook (feature-server lib/tasks/redirect.js). It ignores credentials of a hook, too.
+   */
+  #redirect(data: Data, at: string): Data {
+    if (this.#context.platform !== '0.9') return data
+    const { actionHook } = data
+    if (isObject(actionHook) && String(actionHook.method).toUpperCase() === 'GET') {
+      throw new ERR_VERB_INVALID(
+        `${at}.actionHook.method is GET: jambonz 0.9 ends the call over a redirect with such a hook. Write the url as a string; jambonz requests it with POST`
+      )
+    }
+    return { ...data, ...urlOf(data, 'actionHook'), ...urlOf(data, 'statusHook') }
   }
 
   /** Runs a check against jambonz' schemas. Passes its error to `warn`, if the application has chosen warnings. */
@@ -140,6 +156,12 @@ function asJambonzReads(data: Data): Data {
     ...(metadata !== undefined && metadata !== null && { metadata }),
     ...rest
   }
+}
+
+/** Returns the property with a hook's url in place of the hook's object, or nothing if the hook is no object. */
+function urlOf(data: Data, property: 'actionHook' | 'statusHook'): Data {
+  const hook = data[property]
+  return isObject(hook) && typeof hook.url === 'string' ? { [property]: hook.url } : {}
 }
 
 /** Removes `verb` from a nested listen, where it is often written, and where jambonz refuses it. */

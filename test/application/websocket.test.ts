@@ -323,7 +323,12 @@ t.test('commands start a listen in mid-call, queue verbs, say text and hang up',
   t.strictSame(recorded, [true, 'closed'])
   t.strictSame(
     story.commands.map(({ command, queue }) => `${command}${queue ? ' queued' : ''}`),
-    ['redirect', 'redirect queued', 'whisper', 'mute:status', 'redirect', 'call:status']
+    ['redirect', 'redirect queued', 'dub', 'dub', 'mute:status', 'redirect', 'call:status']
+  )
+  t.match(
+    story.commands.slice(2, 4).map(({ data }) => data),
+    [{ action: 'addTrack' }, { action: 'sayOnTrack', say: 'over the listen' }],
+    'jambonz 0.9 can whisper no text in a listen'
   )
   await t.rejects(calls.hangUp('nobody'), { code: 'FST_JAMBONZ_NOT_REACHED', message: /api/ })
 })

@@ -67,7 +67,7 @@ const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]>
     SIMULATOR,
     'if a command kills a listen'
   ],
-  ['whisper, mute:status, call:status and queued redirects', SOCKET, 'commands start a listen'],
+  ['dub, mute:status, call:status and queued redirects', SOCKET, 'commands start a listen'],
   [
     'a close with 1000 is final, so a live call is never closed with it',
     SOCKET,

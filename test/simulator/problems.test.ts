@@ -451,3 +451,19 @@ t.test('a background listen that replaces another at once is forgotten, and no c
   t.strictSame(later.problems, [])
   t.ok(later.listens[1]!.closedAtMs! < 2_500)
 })
+
+t.test('a redirect whose actionHook is an object ends the call on jambonz 0.9', async (t) => {
+  const app = await application(t, {
+    '/in': [
+      { verb: 'answer' },
+      { verb: 'redirect', actionHook: { url: '/next' } },
+      { verb: 'pause', length: 1 }
+    ],
+    '/next': [{ verb: 'hangup' }]
+  })
+  const story = await simulateCall({ url: app.url('/in') })
+  t.match(story.problems, [{ code: 'redirectHook', severity: 'error', change: /as a string/ }])
+  t.same([app.at('/next').length, story.verbs.length], [0, 2])
+  const later = await simulateCall({ url: app.url('/in'), platform: '11' })
+  t.same([later.problems, app.at('/next').length], [[], 1])
+})

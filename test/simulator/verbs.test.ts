@@ -97,7 +97,7 @@ t.test(
     t.equal(other.at('/start')[0]!.headers.authorization, undefined)
     t.equal(other.at('/status').length, 2)
     const near = await application(t, {
-      '/in': [{ verb: 'redirect', actionHook: { url: '/next' }, statusHook: { url: '/status' } }],
+      '/in': [{ verb: 'redirect', actionHook: '/next', statusHook: { url: '/status' } }],
       '/status': {},
       '/next': [{ verb: 'redirect', actionHook: '' }]
     })

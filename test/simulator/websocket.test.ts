@@ -441,6 +441,24 @@ t.test('after the last verb, jambonz waits for commands, and runs a queued verb 
   t.equal(patient.hangupBy, 'caller', 'the caller hangs up at last')
 })
 
+t.test('a whisper with a say is silent in a listen on jambonz 0.9, which is a problem', async (t) => {
+  const app = await wsApplication(t, serving([{ verb: 'listen', url: '/nobody', maxLength: 600 }]))
+  const call = simulateCall({ url: app.url(), speed: 20, patienceMs: Infinity, hangUpAfterMs: 600_000 })
+  await call.waitFor('verb')
+  app.send({ type: 'command', command: 'whisper', data: { whisper: { verb: 'play', url: 'a.wav' } } })
+  app.send({ type: 'command', command: 'whisper', data: { whisper: [{ say: { text: 'hello' } }] } })
+  app.send({ type: 'command', command: 'call:status', data: { call_status: 'completed' } })
+  const { problems, commands } = await call
+  t.match(
+    commands.map(({ note }) => note),
+    [/not simulated/, /says nothing/, undefined]
+  )
+  t.match(
+    problems.filter(({ code }) => code !== 'refused'),
+    [{ code: 'whisperInListen', severity: 'error', change: /dub/ }]
+  )
+})
+
 t.test('commands that fail inside the feature server are problems, since older ones crash', async (t) => {
   const app = await wsApplication(t, serving([{ verb: 'answer' }]))
   const call = simulateCall({ url: app.url(), speed: 20, patienceMs: Infinity, hangUpAfterMs: 600_000 })

@@ -296,3 +296,21 @@ t.test(
     t.equal(readFileSync('lib/verbs/publishedSchemas.ts', 'utf8'), builtInSchemas())
   }
 )
+
+t.test(
+  'the hooks of a redirect are sent as urls, since jambonz 0.9 ends the call over an object',
+  async (t) => {
+    const redirect = (actionHook: object, platform: '0.9' | '11' = '0.9') =>
+      prepareVerbs([{ verb: 'redirect', actionHook }] as never, verbContext({ platform })).verbs
+    t.strictSame(redirect({ url: '/next', method: 'post', basicAuth: { username: 'u', password: 'p' } }), [
+      { verb: 'redirect', actionHook: '/next' }
+    ])
+    t.throws(() => redirect({ url: '/next', method: 'GET' }), {
+      code: 'FST_JAMBONZ_VERB_INVALID',
+      message: /\[0\] redirect\.actionHook\.method is GET/
+    })
+    t.strictSame(redirect({ url: '/next', method: 'GET' }, '11'), [
+      { verb: 'redirect', actionHook: { url: '/next', method: 'GET' } }
+    ])
+  }
+)

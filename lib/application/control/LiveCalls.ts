@@ -6,13 +6,23 @@ import { ERR_API_MISSING, ERR_NOT_REACHED, ERR_OPTIONS, ERR_VERB_INVALID } from 
 import { isObject } from '../../model/json.js'
 import type { Call } from '../../model/schema.js'
 import type { StoreHealth } from '../../store/CallStore.js'
-import { jsonOfVerbs, type HandlerResult, type Verb, type VerbsResult } from '../../verbs/index.js'
+import {
+  jsonOfVerbs,
+  type HandlerResult,
+  type Platform,
+  type Verb,
+  type VerbsResult
+} from '../../verbs/index.js'
 import type { SocketCommand } from '../websocket/wire.js'
 import type { CallChannel, Order } from './CallChannel.js'
 import { addressOf, checkCall, withAbsoluteHooks, type CreateCall, type RestApi } from './RestApi.js'
 
+/** The dub track on which `say()` speaks during a listen. A call may have two dub tracks (mod_dub). */
+const SAY_TRACK = 'fastify-jambonz-say'
+
 /** The parts that carry commands to calls. The plugin sets them once they exist. */
 export interface CallControl {
+  readonly platform: Platform
   readonly channel: CallChannel
   /** undefined without the option `api` */
   readonly api: RestApi | undefined
@@ -115,7 +125,8 @@ export class LiveCalls {
 
   /**
    * Says a text to the caller: at once during a listen or a dial, and after the present verb during any other
-   * verb.
+   * verb. During a listen, jambonz 0.9 speaks on a dub track, since a whisper of a `say` fails there
+   * (feature-server lib/tasks/listen.js, whisper). Listens that run already do not get this audio (mod_dub).
    */
   async say(callSid: string, text: string): Promise<void> {
     if (typeof text !== 'string') {
@@ -123,7 +134,13 @@ export class LiveCalls {
     }
     const say = { verb: 'say' as const, text }
     const call = await this.get(callSid)
-    if (call?.listens.some(({ state, nested }) => state === 'streaming' && nested !== 'config')) {
+    const listen = call?.listens.find(({ state, nested }) => state === 'streaming' && nested !== 'config')
+    if (listen !== undefined) {
+      if (listen.nested === undefined && this.#connected.platform === '0.9') {
+        // If the call has the track already, the first command fails in jambonz, and changes nothing.
+        await this.#dub(callSid, { action: 'addTrack', track: SAY_TRACK })
+        return await this.#dub(callSid, { action: 'sayOnTrack', track: SAY_TRACK, say: text })
+      }
       return await this.#command(callSid, { command: 'whisper', data: { whisper: say } }, { whisper: say })
     }
     await this.redirect(callSid, [say], { queue: true })
@@ -170,6 +187,10 @@ export class LiveCalls {
     const callSid = await api.createCall(withAbsoluteHooks(call, urlOf))
     await this.#correlation.arrived(callSid, { direction: 'outbound', from: call.from, to: addressOf(call) })
     return callSid
+  }
+
+  async #dub(callSid: string, dub: Record<string, unknown>): Promise<void> {
+    await this.#command(callSid, { command: 'dub', data: dub }, { dub })
   }
 
   async #command(callSid: string, command: SocketCommand, change: Record<string, unknown>): Promise<void> {

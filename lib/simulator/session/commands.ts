@@ -70,6 +70,8 @@ export class Commands {
         session.track(makeTask(session, 'config', config!.data).exec())
         return undefined
       }
+      case 'whisper':
+        return this.#whisper(recordOf(data).whisper)
       default:
         return 'this command is not simulated: it is recorded, and does nothing'
     }
@@ -117,6 +119,20 @@ export class Commands {
       return
     }
     session.replaceApplication(parseApplication(reply, session.options))
+  }
+
+  // jambonz 0.9 gives the tasks of a whisper in a listen no trace, without which a say fails (feature-server
+  // lib/tasks/listen.js, whisper, and lib/tasks/tts-task.js).
+  #whisper(whispered: unknown): string {
+    const { current, options, problems } = this.#session
+    const verbs: unknown[] = Array.isArray(whispered) ? whispered : [whispered]
+    const says = verbs.map(recordOf).some((verb) => verb.verb === 'say' || verb.say !== undefined)
+    const isInListen = current?.verb === 'listen' || current?.verb === 'stream'
+    if (says && isInListen && options.platform === '0.9') {
+      problems.report('whisperInListen', 'the application sent a whisper with a say during a listen')
+      return 'jambonz 0.9 says nothing: a say in a whisper works only in a dial'
+    }
+    return 'whisper is not simulated: nobody hears it'
   }
 
   #callStatus(status: unknown): string | undefined {

@@ -34,6 +34,11 @@ export class TagTask extends Task {
 export class RedirectTask extends Task {
   override async exec(): Promise<void> {
     const hook = this.data.actionHook as Hook
+    // jambonz calls a method of strings on the hook (feature-server lib/utils/base-requestor.js, _isAbsoluteUrl).
+    if (typeof hook !== 'string' && this.session.options.platform === '0.9') {
+      this.session.problems.report('redirectHook', 'the actionHook of a redirect is an object')
+      throw new Error('redirect: jambonz ends the call, because the actionHook is an object')
+    }
     this.session.post.moveTo(hook)
     if (this.data.statusHook !== undefined) this.session.post.setStatusHook(this.data.statusHook as Hook)
     await this.performAction({}, true, 'session:redirect')
