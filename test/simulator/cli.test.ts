@@ -452,11 +452,13 @@ t.test('every event that the tests above do not cause is printed', async (t) => 
     /^say x{96}…$/
   ])
   const narrow = new Screen(true)
-  Object.assign(narrow, { columns: undefined })
-  const terminal = new Terminal(narrow)
-  terminal.showStatus(() => 'x'.repeat(200))
-  terminal.hideStatus()
-  t.equal(narrow.text.match(/x+/)![0].length, 79)
+  for (const columns of [undefined, 0]) {
+    Object.assign(narrow, { columns, text: '' })
+    const terminal = new Terminal(narrow)
+    terminal.showStatus(() => 'x'.repeat(200))
+    terminal.hideStatus()
+    t.equal(narrow.text.match(/x+/)![0].length, 79)
+  }
 })
 
 t.test('wrong usage is reported with exit code 2', async (t) => {

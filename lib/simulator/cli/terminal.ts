@@ -44,7 +44,9 @@ export class Terminal {
   }
 
   #draw(): void {
-    const width = (this.#output.columns ?? DEFAULT_COLUMNS) - 1
+    const { columns = 0 } = this.#output
+    // A terminal that does not know its width says 0.
+    const width = (columns === 0 ? DEFAULT_COLUMNS : columns) - 1
     this.#output.write(`${ERASE_LINE}${[...this.#status!()].slice(0, width).join('')}`)
   }
 }
