@@ -1,4 +1,5 @@
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
+import type { Call } from '../model/schema.js'
 import { RouteTable } from '../listening/AudioRoutes.js'
 import { actualPath, actualPrefix, foundAt, joinPath, pathBelow, readOwnUrl } from '../listening/ownUrls.js'
 import type { HookUrl } from '../verbs/index.js'
@@ -145,13 +146,18 @@ const MISTAKES: Partial<Record<RouteKind, string>> = {
 const NO_ROUTE =
   'the actionHook of a listen leads to no route of this application: register it with actionHook(), or leave it out'
 
+/** The beginning of a url that jambonz can call. */
+const CALLABLE = /^(?:\/|https?:|wss?:)/i
+const NO_SLASH =
+  'the actionHook of a listen does not begin with a slash, so jambonz cannot call it: write a path such as "/done", or an absolute url'
+
 /** Logs a hook that does not work, once for each route. */
 function warnOfHook(
   { warned }: Pick<Application, 'warned'>,
   request: FastifyRequest,
   { url, method, kind }: { url: string; method: string; kind: RouteKind | undefined }
 ): void {
-  const mistake = kind === undefined ? NO_ROUTE : MISTAKES[kind]
+  const mistake = !CALLABLE.test(url) ? NO_SLASH : kind === undefined ? NO_ROUTE : MISTAKES[kind]
   if (mistake === undefined) return
   const route = `${request.routeOptions.url} ${method} ${url.replace(/[?#].*$/s, '')}`
   if (warned.has(route) || warned.size >= MAX_WARNED) return
@@ -161,6 +167,21 @@ function warnOfHook(
 
 /** Maximum number of mistakes to remember and log. Without it, hooks whose urls all differ would fill the memory. */
 export const MAX_WARNED = 100
+
+/** Logs an answer without verbs to a new call, once for each route, since its handler may lack a `return`. */
+export function warnOfDecline(
+  { warned }: Pick<Application, 'warned'>,
+  request: FastifyRequest,
+  { callStatus, direction, listens }: Call
+): void {
+  if (callStatus !== 'trying' || direction !== 'inbound' || listens.length > 0) return
+  const route = `${request.routeOptions.url} declines`
+  if (warned.has(route) || warned.size >= MAX_WARNED) return
+  warned.add(route)
+  request.log.warn(
+    'the handler answered a new call without verbs, so jambonz declines the call: return an array of verbs'
+  )
+}
 
 type Serialize = (request: FastifyRequest) => unknown
 type Serializers = Record<string, unknown> | undefined

@@ -33,6 +33,7 @@ import type { Accepted, Corrected, HandlerResult } from '../verbs/index.js'
 import type { Application } from './Application.js'
 import { answer } from './answer.js'
 import { guardWithBasicAuth, parseSignedJson } from './authentication.js'
+import { warnOfDecline } from './hookUrls.js'
 import { observeRequests, type RequestKind } from './observeRequests.js'
 import { messageOf, kReturned, kStage, noteTransport } from './request.js'
 import { MAX_VERBS_BYTES } from './websocket/wire.js'
@@ -212,6 +213,7 @@ export function verbRoute(
         if (request[kStage] === 'handling') request[kStage] = 'answering'
         if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
         const verbs = await answer(application, request, request.call, withoutEnvelope(request, payload))
+        if (verbs.length === 0) warnOfDecline(application, request, request.call)
         if (options.schema === undefined || !('response' in (options.schema as object))) {
           reply.serializer(JSON.stringify)
         }

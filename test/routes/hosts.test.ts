@@ -397,6 +397,7 @@ t.test("a mistake in a hook's url is logged once", async (t) => {
     { verb: 'listen', actionHook: '/status' },
     { verb: 'listen', actionHook: 'https://example.com/elsewhere' },
     { verb: 'listen', actionHook: '/done' },
+    { verb: 'listen', actionHook: 'done' },
     { verb: 'listen' }
   ])
   app.post('/plain', async () => [])
@@ -408,7 +409,28 @@ t.test("a mistake in a hook's url is logged once", async (t) => {
     { actionHook: '/call', msg: /leads to webhook\(\)/ },
     { actionHook: '/plain', msg: /route of the application's own/ },
     { actionHook: '/nowhere', msg: /no route/ },
-    { actionHook: '/status', msg: /leads to statusHook\(\)/ }
+    { actionHook: '/status', msg: /leads to statusHook\(\)/ },
+    {
+      actionHook: 'done',
+      msg: /does not begin with a slash, so jambonz cannot call it: write a path such as/
+    }
   ])
-  t.equal(warnings.length, 4)
+  t.equal(warnings.length, 5)
 })
+
+t.test(
+  'the log says once for each webhook that a new call is declined, since the handler returned no verbs',
+  async (t) => {
+    const { logger, lines } = keepingLogger()
+    const app = await build(t, { fastify: { loggerInstance: logger } })
+    app.jambonz.webhook('/call', async () => {})
+    const payload = { call_sid: 'a', call_status: 'trying', direction: 'inbound' }
+    for (let i = 0; i < 2; i++) await app.inject({ method: 'POST', url: '/call', payload })
+    await app.inject({ method: 'POST', url: '/call', payload: { ...payload, call_status: 'in-progress' } })
+    const warnings = lines.filter(({ level }) => level === 40)
+    t.match(warnings, [
+      { msg: /answered a new call without verbs, so jambonz declines the call: return an array/ }
+    ])
+    t.equal(warnings.length, 1)
+  }
+)

@@ -203,7 +203,7 @@ export class AudioStream extends SpeakingDuplex {
   // Without the verb of the listen, as for one that another application asked for, its keys may come.
   #tellOfKeys(): void {
     if (this.listen.bidirectional === undefined || this.listen.passDtmf === true) return
-    this.#live.socket.logger.info(
+    this.#live.socket.logger.warn(
       'a listener waits for keys, but jambonz sends none: set passDtmf: true in the listen verb'
     )
   }

@@ -1,5 +1,5 @@
 import { tone } from '../audio/generate.js'
-import type { Cancel } from '../clock.js'
+import { FRAME_MS, type Cancel } from '../clock.js'
 import { deferred } from '../deferred.js'
 import { soundAt, type EndpointListener, type PlayAudio } from '../fork/commands.js'
 import { CRASHING_PATH, splitAddress } from '../fork/address.js'
@@ -174,7 +174,9 @@ export class ListenTask extends Task {
     this.#startedAt = clock.now()
     session.listening()
     const maxLength = Number(this.data.maxLength)
-    if (maxLength > 0) this.#maxLength = clock.at(clock.now() + maxLength * 1000, () => this.kill('done'))
+    // Half a frame later, so that the frame of the last 20 ms is sent, whichever of both is due first.
+    const lasts = maxLength * 1000 + FRAME_MS / 2
+    if (maxLength > 0) this.#maxLength = clock.at(clock.now() + lasts, () => this.kill('done'))
     if (options.faults.hangUpDuringUpgrade === true) queueMicrotask(() => session.hangUp('caller'))
   }
 
