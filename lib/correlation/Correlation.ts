@@ -27,7 +27,7 @@ import {
   type OpenTime
 } from './endReasons.js'
 import { endUnlessHeld, goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
-import { countRecovered, recordingsOf } from './recorded.js'
+import { countRecovered, recordingsOf, segmentsSaved } from './recorded.js'
 
 export interface CorrelationDeps {
   store: CallStore
@@ -258,9 +258,9 @@ export class Correlation {
     await this.store.write(callSid, [{ patch: { listens: [{ id, paused }] } }])
   }
 
-  /** Writes that the recordings of the listen's first `saved` segments (sockets) are final. */
-  async saved({ callSid, id }: Listen, saved: number | undefined, fields: ListenFields): Promise<void> {
-    await this.store.write(callSid, [{ patch: { listens: [{ ...fields, id, saved }] }, wakes: [id] }])
+  /** Writes that the recordings of the listen's first `saved` segments (sockets) are final: see `segmentsSaved()`. */
+  async saved(listen: Listen, saved: number | undefined, fields: ListenFields): Promise<void> {
+    await segmentsSaved(this.store, listen, saved, fields)
   }
 
   /**

@@ -28,6 +28,22 @@ export async function recordingsOf(store: CallStore, listen: Listen): Promise<St
 }
 
 /**
+ * Writes that the recordings of the listen's first `saved` segments are final. `fields.recording`: the recording of the
+ * last of these. A slow sink may be late, so the recordings of later segments may be in the store already.
+ */
+export async function segmentsSaved(
+  store: CallStore,
+  { callSid, id }: Listen,
+  saved = 0,
+  fields: Pick<Listen, 'recording' | 'recordingError'>
+): Promise<void> {
+  const known = listenIn(await store.get(callSid), id)
+  const recording = fields.recording && withKnown(fields.recording as FinishedRecording, known?.recording)
+  const patch = { ...fields, id, recording, saved: Math.max(saved, known?.saved ?? 0) }
+  await store.write(callSid, [{ patch: { listens: [patch] }, wakes: [id] }])
+}
+
+/**
  * Writes a recording that was finished or repaired after its listen had ended, or had continued on another
  * instance.
  */

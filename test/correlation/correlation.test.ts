@@ -251,6 +251,35 @@ t.test(
   }
 )
 
+t.test('a recording that is saved after its listen has ended elsewhere is added to the others', async (t) => {
+  const counts = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 0, maxGapMs: 0 }
+  const fileOf = (segment: number): FinishedRecording => {
+    const at = new Date(1_000 * segment).toISOString()
+    const times = { startedAt: at, endedAt: at, gaps: [], pauses: [], sampleRate: 8_000, channels: 1 }
+    const location = `${segment}.wav`
+    return {
+      ...times,
+      id: location,
+      segment,
+      state: 'saved',
+      location,
+      format: 'wav',
+      bytes: 1,
+      durationMs: 1
+    }
+  }
+  const { correlation, listen } = await start(t)
+  const segment = { endedAt: new Date().toISOString(), audio: counts, recorded: true }
+  const given = await correlation.handedOver(listen, segment, {})
+  const last = given?.listen ?? listen
+  await correlation.streaming(last, {})
+  await correlation.closed(last, { endReason: 'closed', recording: fileOf(2), saved: 2 })
+  await correlation.saved(last, 1, { recording: fileOf(1) })
+  t.match((await correlation.store.get(CALL))?.listens, [
+    { saved: 2, recording: { segments: [{ location: '1.wav' }, { location: '2.wav' }] } }
+  ])
+})
+
 t.test('the endReason of a hook is kept if the socket closes after the hook', async (t) => {
   for (const [says, endReason] of [
     [{ digits: '#' }, 'finishOnKey'],
