@@ -253,6 +253,32 @@ t.test('a key of the background listen ends only the background listen, over a w
   t.match(ended[1], { endReason: 'closed' })
 })
 
+t.test('after the end of a background listen, jambonz is asked to end the foreground listen', async (t) => {
+  // jambonz before 0.9.7 may not notice then that the socket of the foreground listen closes.
+  const app = await build(t)
+  const ended: Listen[] = []
+  const streams: AudioStream[] = []
+  app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+  app.jambonz.calls.events.on('stream', (stream) => streams.push(stream))
+  app.jambonz.webhook('/in', async () => [
+    { verb: 'config', listen: { enable: true, finishOnKey: '9' } },
+    { verb: 'listen' },
+    { verb: 'hangup' }
+  ])
+  const call = simulate(await listening(app), 'websocket')
+  await until(() => streams.length === 2, 'both streams')
+  call.press('9')
+  await until(() => ended.length === 1, 'the end of the background listen')
+  await streams.find(({ listen }) => listen.nested === undefined)!.disconnect()
+  const { commands, listens } = await call
+  t.same(
+    commands.map(({ command }) => command),
+    ['config', 'redirect']
+  )
+  t.same(listens[1]!.received, [], 'no disconnect over the socket')
+  t.match(ended[1], { endReason: 'disconnected' })
+})
+
 t.test('the plugin ends the only listen of a call over its socket, without a command', async (t) => {
   const app = await build(t)
   app.jambonz.audio('/agent', (stream) => {

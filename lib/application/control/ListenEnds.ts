@@ -59,9 +59,9 @@ export class ListenEnds {
   }
 
   /**
-   * Asks jambonz to end only this listen, if another listen of its call has a socket. Returns undefined if
-   * jambonz can't be asked, because of its version, the transport of the call, the nesting of the listen or
-   * the reason. Resolves to true when jambonz was asked. Resolves to false if no other listen is open, or if
+   * Asks jambonz to end only this listen, if another listen of its call has a socket, or had one since this listen
+   * began. Returns undefined if jambonz can't be asked, because of its version, the transport of the call, the nesting
+   * of the listen or the reason. Resolves to true when jambonz was asked. Resolves to false if there is no such listen, or if
    * the call has ended or can't be reached. Never rejects.
    */
   endAlone({ call, listen }: Known, reason: EndReason): Promise<boolean> | undefined {
@@ -80,7 +80,9 @@ export class ListenEnds {
     try {
       const call = await store.get(callSid)
       const hasOthers = call?.listens.some(
-        (other) => other.id !== listenId && ['claimed', 'streaming'].includes(stageOf(other))
+        (other) =>
+          other.id !== listenId &&
+          (['claimed', 'streaming'].includes(stageOf(other)) || hasEndedDuring(listen, other))
       )
       if (!hasOthers || call?.endedAt !== undefined) return false
       const command = nested === 'config' ? END_BACKGROUND : END_VERB
@@ -101,6 +103,14 @@ export class ListenEnds {
     if (api === undefined || nested !== undefined) return false
     return await api.updateCall(callSid, { call_hook: endUrl(id) })
   }
+}
+
+/**
+ * Returns true if another listen has ended since this one began. jambonz before 0.9.7 may then not notice that the
+ * socket of this listen closes (feature-server lib/tasks/listen.js, _removeListeners).
+ */
+function hasEndedDuring({ startedAt, createdAt }: Listen, { endedAt, connected }: Listen): boolean {
+  return connected && endedAt !== undefined && Date.parse(endedAt) >= Date.parse(startedAt ?? createdAt)
 }
 
 /**
