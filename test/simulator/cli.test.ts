@@ -184,7 +184,9 @@ t.test('the url may begin with a host, and may have an IPv6 address', async (t) 
 })
 
 t.test('the installed command ends quietly if its output is not read', async (t) => {
-  const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }] })
+  // Each verb prints a line, so the command soon notices that nobody reads.
+  const verbs = Array.from({ length: 600 }, () => ({ verb: 'say', text: 'Hi' }))
+  const app = await application(t, { '/in': verbs })
   const child = spawn(process.execPath, ['dist/lib/simulator/cli.js', app.url('/in')], { stdio: 'pipe' })
   const errors = child.stderr.toArray()
   child.stdout.once('data', () => child.stdout.destroy())
