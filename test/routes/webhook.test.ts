@@ -10,6 +10,7 @@ import { build } from '../helpers/build.js'
 import { keepingLogger } from '../helpers/log.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
 import { basic } from '../helpers/socket.js'
+import { signatureHeader } from '../../lib/simulator/index.js'
 
 interface ListenVerb {
   verb: string
@@ -569,4 +570,18 @@ t.test('a schema of a route removes nothing that the plugin reads', async (t) =>
     statusCode: 400,
     code: 'FST_JAMBONZ_CALL_SID'
   })
+})
+
+t.test('the signature of the simulator signs a request of inject()', async (t) => {
+  const app = await build(t, { webhookSecret: 'a secret' })
+  app.jambonz.webhook('/signed', () => ({ verb: 'hangup' }))
+  const ask = (payload: string, secret: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/signed',
+      payload,
+      headers: { 'content-type': 'application/json', 'jambonz-signature': signatureHeader(payload, secret) }
+    })
+  t.strictSame((await ask('{"call_sid":"ö"}', 'a secret')).json(), [{ verb: 'hangup' }])
+  t.match((await ask('{"call_sid":"ö"}', 'another')).json(), { code: 'FST_JAMBONZ_SIGNATURE_MISMATCH' })
 })

@@ -1,6 +1,9 @@
 import { createHmac } from 'node:crypto'
 
-/** Returns the `Jambonz-Signature` of the bytes that are sent (feature-server lib/utils/base-requestor.js). */
+/**
+ * Returns the header `Jambonz-Signature` of a request, as jambonz makes it (feature-server lib/utils/base-requestor.js).
+ * `body`: the exact text that is sent. `unixSeconds`: the time of the signature; default: now.
+ */
 export function signatureHeader(
   body: string,
   secret: string,
