@@ -197,7 +197,12 @@ export class Jambonz {
     }
     checkOptions(DrainOptionsSchema, options, 'options of drain()')
     const { handover = false } = options
-    const { liveListens, openHooks, sockets } = this.#runtime
+    const { correlation, liveListens, openHooks, sockets } = this.#runtime
+    if (handover && !correlation.store.shared) {
+      this.#instance.log.warn(
+        'drain({ handover: true }): no other instance can continue the listens, since the store is in the memory of this process. They end after timeoutMs. Give all instances one redisStore()'
+      )
+    }
     // Without a handover, calls may reconnect while they are given time, since there may be no other instance.
     if (handover || timeoutMs <= 0) sockets.seal()
     const answered = (ms: number): Promise<void> => openHooks.answered(Math.min(ms, ANSWER_PATIENCE))

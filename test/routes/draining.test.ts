@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { memoryStore } from '../../lib/store/memory.js'
 import { build, listening } from '../helpers/build.js'
@@ -97,6 +98,32 @@ t.test('a second drain() makes the first drain() resolve at once', async (t) => 
   await first.done
   t.equal(await statusOf(asked.url), 503)
 })
+
+t.test(
+  'with handover, but a store in memory, listens end as without handover, and the log says so',
+  async (t) => {
+    const lines: string[] = []
+    const app = await build(t, {
+      fastify: { logger: { level: 'warn', stream: { write: (line: string) => lines.push(line) } } }
+    })
+    const ended: string[] = []
+    app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
+    app.jambonz.actionHook('/done', async ({ listen }) => {
+      ended.push(`${listen.state} ${listen.endReason}`)
+    })
+    const asked = await askForListen(app, '/in', await listening(app))
+    const socket = await asked.open()
+    socket.send(asked.metadata())
+    socket.send(ramp(100))
+    const closed = once(socket, 'close')
+    const drained = app.jambonz.drain(0, { handover: true })
+    await closed
+    await asked.hook({ dial_call_duration: 1 })
+    await drained
+    t.strictSame(ended, ['ended drained'])
+    t.match(lines.join(''), /no other instance can continue the listens.*redisStore\(\)/)
+  }
+)
 
 t.test('with handover, a draining instance refuses every socket', async (t) => {
   const { app, base, drain } = await twoListens(t)
