@@ -301,6 +301,8 @@ export function endUnlessHeld(
       if (!store.health().available) return
       const listen = listenIn(await store.waitFor(callSid, id, isSettled, ms), id)
       if (!store.health().available) continue
+      // This instance has asked for the listen again, and so has begun another watch, which goes on.
+      if (listen?.watcher === deps.instance && listen.offers !== offers) return
       if (listen !== undefined && !isSettled(listen)) await correlation.neverCame(listen)
       else await store.write(callSid, [watchPart(id, deps.instance, false)])
       return
