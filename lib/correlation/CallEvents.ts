@@ -31,17 +31,6 @@ export interface CallEventMap extends JambonzEventMap {
   callEnded: [call: Call]
 }
 
-/** The emitter `calls.events`. Its methods accept only the names of its events. */
-export interface CallEventEmitter extends EventEmitter<CallEventMap> {
-  on<Name extends keyof CallEventMap>(event: Name, listener: CallListener<Name>): this
-  once<Name extends keyof CallEventMap>(event: Name, listener: CallListener<Name>): this
-  addListener<Name extends keyof CallEventMap>(event: Name, listener: CallListener<Name>): this
-  off<Name extends keyof CallEventMap>(event: Name, listener: CallListener<Name>): this
-  removeListener<Name extends keyof CallEventMap>(event: Name, listener: CallListener<Name>): this
-}
-
-type CallListener<Name extends keyof CallEventMap> = (...args: CallEventMap[Name]) => unknown
-
 const ABOUT: {
   [Name in Exclude<keyof CallEventMap, JambonzEventName>]: (...args: CallEventMap[Name]) => Call | Listen
 } = {

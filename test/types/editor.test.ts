@@ -110,7 +110,6 @@ const otherMistakes: Array<[code: string, text: RegExp]> = [
   ["app.jambonz.calls.redirect('sid', [{ verb: 'lisen' }])", /Did you mean '"listen"'/],
   ["app.jambonz.audio('/a', (stream) => { stream.on('dmtf', () => {}) })", /"dmtf"/],
   ["app.jambonz.audio('/a', (stream) => { stream.once('marks', () => {}) })", /"marks"/],
-  ["app.jambonz.calls.events.on('recordings', () => {})", /"recordings"/],
   [
     "app.jambonz.webhook<{ Params: { a: string } }>('/a', ({ params }) => { params.b })",
     /'b' does not exist/
