@@ -2,7 +2,6 @@ import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/payloads.js'
 import { correlated, listenIn, newListen, type CallWrite, type Correlated } from '../model/callWrite.js'
-import { ERR_CALL_UNKNOWN } from '../model/errors.js'
 import {
   callSidOf,
   checkCallSid,
@@ -140,13 +139,10 @@ export class Correlation {
     return last
   }
 
-  /** Merges data of the application into the call. Throws FST_JAMBONZ_CALL_UNKNOWN, unless the store is away. */
+  /** Merges data of the application into the call, which may be a call of which no message has come yet. */
   async updated(callSid: string, data: Readonly<Record<string, unknown>>): Promise<StoredCall> {
-    const isKnown = { field: 'createdAt', not: null } as const
-    const { applied, kept, call } = await this.store.write(callSid, [{ guards: [isKnown], patch: { data } }])
-    if (applied[0]) return call
-    if (kept) throw new ERR_CALL_UNKNOWN(callSid)
-    return (await this.store.write(callSid, [{ patch: { data } }])).call
+    const { call } = await this.store.write(callSid, [{ patch: { data } }])
+    return call
   }
 
   /**

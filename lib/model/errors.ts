@@ -205,12 +205,6 @@ export const ERR_CALL_DATA = define(
   500,
   TypeError
 )
-export const ERR_CALL_UNKNOWN = define(
-  'FST_JAMBONZ_CALL_UNKNOWN',
-  '`calls.update()` was called for a call that the store does not have',
-  'there is no call %s: it has expired, or no message of it has come. Check that this is a callSid',
-  404
-)
 export const ERR_REDIS_STORE = define(
   'FST_JAMBONZ_REDIS_STORE',
   'registration: `redisStore()` got no client, or a wrong option',

@@ -453,11 +453,7 @@ t.test(
     const { calls } = app.jambonz
     await app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'call-1' } })
     t.equal(
-      await calls.create({
-        from: '1',
-        to: { type: 'phone', number: '2' },
-        call_hook: 'https://a.example/call'
-      }),
+      await calls.create({ from: '1', to: { type: 'phone', number: '2' }, call_hook: '/call' }),
       'new-call'
     )
     t.match(await calls.update('new-call', { lead: 5 }), {
@@ -465,10 +461,6 @@ t.test(
       from: '1',
       to: '2',
       data: { lead: 5 }
-    })
-    await t.rejects(calls.create({ from: '1', to: { type: 'phone', number: '2' }, call_hook: '/call' }), {
-      code: 'FST_JAMBONZ_OPTIONS',
-      message: /call_hook: .* absolute url, not "\/call": set the option publicUrl/
     })
     await calls.hangUp('call-1')
     await calls.mute('call-1', false)
@@ -479,7 +471,7 @@ t.test(
         [
           'POST',
           '/api/v1/Accounts/acc/Calls',
-          { from: '1', to: { type: 'phone', number: '2' }, call_hook: 'https://a.example/call' }
+          { from: '1', to: { type: 'phone', number: '2' }, call_hook: '/call' }
         ],
         ['PUT', '/api/v1/Accounts/acc/Calls/call-1', { call_status: 'completed' }],
         ['PUT', '/api/v1/Accounts/acc/Calls/call-1', { mute_status: 'unmute' }],

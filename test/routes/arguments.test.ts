@@ -99,16 +99,12 @@ t.test('calls.update() names a wrong callSid and wrong data, and writes nothing'
   t.strictSame(await app.jambonz.calls.list(), [])
 })
 
-t.test('calls.update() of an unknown call is an error, and creates no call', async (t) => {
+t.test('calls.update() may come before the first message about a call', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/in', () => [])
-  await t.rejects(app.jambonz.calls.update('call-1', { ticket: 7 }), {
-    code: 'FST_JAMBONZ_CALL_UNKNOWN',
-    message: /there is no call call-1: .* Check that this is a callSid/
-  })
-  t.strictSame(await app.jambonz.calls.list(), [])
-  await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'call-1' } })
   t.match(await app.jambonz.calls.update('call-1', { ticket: 7 }), { data: { ticket: 7 } })
+  await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'call-1', from: '1' } })
+  t.match(await app.jambonz.calls.get('call-1'), { from: '1', data: { ticket: 7 } })
 })
 
 t.test('options that are undefined stand for no options', async (t) => {

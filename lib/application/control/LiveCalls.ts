@@ -77,8 +77,8 @@ export class LiveCalls {
   }
 
   /**
-   * Merges `data`, JSON, key by key into `call.data`, which all instances see. Rejects with FST_JAMBONZ_CALL_UNKNOWN if
-   * the store does not have the call.
+   * Merges `data`, JSON, key by key into `call.data`, which all instances see. The call may be one of which no message
+   * has come yet, as after another program has placed it.
    */
   async update(callSid: string, data: Readonly<Record<string, unknown>>): Promise<Call> {
     const wrong = wrongArgument(callSid, data)
@@ -178,7 +178,7 @@ export class LiveCalls {
 
   /**
    * Places a call over the REST api (option `api`). Resolves to its callSid, when the store has the call. A path as
-   * `call_hook` or `call_status_hook` becomes absolute with the option `publicUrl`. Rejects with FST_JAMBONZ_OPTIONS for
+   * `call_hook` or `call_status_hook` becomes absolute with the option `publicUrl`, without which it is sent unchanged. Rejects with FST_JAMBONZ_OPTIONS for
    * a call that jambonz would refuse.
    */
   async create(call: CreateCall): Promise<string> {

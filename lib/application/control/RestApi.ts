@@ -98,26 +98,19 @@ export function checkCall(call: CreateCall): void {
 /**
  * Returns the call with absolute hooks, since jambonz' REST api refuses a path (jambonz-api-server
  * lib/routes/api/accounts.js, validateCreateCall). `urlOf`: returns the public url of a path; undefined if the
- * application has no `publicUrl`. Throws FST_JAMBONZ_OPTIONS for a path that cannot be made absolute.
+ * application has no `publicUrl`, so that the path stays unchanged.
  */
 export function withAbsoluteHooks(call: CreateCall, urlOf: (path: string) => string | undefined): CreateCall {
-  const absolute = (name: string, url: unknown): unknown => {
-    if (typeof url !== 'string' || ABSOLUTE.test(url)) return url
-    const full = url.startsWith('/') ? urlOf(url) : undefined
-    if (full !== undefined) return full
-    throw new ERR_OPTIONS(
-      `calls.create().${name}: jambonz' REST api needs an absolute url, not "${url}": set the option publicUrl and pass a path that begins with a slash, or pass an absolute url`
-    )
-  }
+  const absolute = (url: unknown): unknown =>
+    typeof url === 'string' && url.startsWith('/') ? (urlOf(url) ?? url) : url
   const placed: { [property: string]: unknown } = { ...call }
   for (const name of ['call_hook', 'call_status_hook'] as const) {
     const hook = placed[name]
     if (hook === undefined) continue
-    placed[name] = isObject(hook) ? { ...hook, url: absolute(name, hook.url) } : absolute(name, hook)
+    placed[name] = isObject(hook) ? { ...hook, url: absolute(hook.url) } : absolute(hook)
   }
   return placed as CreateCall
 }
-const ABSOLUTE = /^(?:https?|wss?):/i
 
 /** Returns the address that a call is placed to. */
 export function addressOf({ to }: CreateCall): string | undefined {
