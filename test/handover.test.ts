@@ -27,6 +27,8 @@ import {
 } from '../lib/simulator/index.js'
 import { build, folder, listening } from './helpers/build.js'
 import { keepingLogger, type LogLine } from './helpers/log.js'
+import { askForListen, ramp } from './helpers/listen.js'
+import { basic, openSocket } from './helpers/socket.js'
 import { noRedis, startRedis, type RedisServer } from './helpers/redis.js'
 import { until } from './helpers/until.js'
 
@@ -759,6 +761,30 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
       await a.app.close()
       await until(async () => String(await watchers(b, unanswered)) === String(bs), 'the next watcher')
       await unanswered
+    }
+  )
+
+  t.test(
+    'the recording is reported if jambonz sends nothing on the last socket of a listen',
+    { buffered: true },
+    async (t) => {
+      const { a, b } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
+      const asked = await askForListen(a.app, '/call', `http://127.0.0.1:${a.port}`)
+      const headers = basic(AUTH.username, AUTH.password)
+      const socket = await asked.open({ headers })
+      socket.on('message', () => socket.close(1000))
+      const streams = once(a.app.jambonz.calls.events, 'stream')
+      socket.send(asked.metadata())
+      socket.send(ramp(200))
+      await streams
+      const drained = a.app.jambonz.drain(0, { handover: true })
+      await once(socket, 'close')
+      const [again] = (await asked.hook({ dial_call_duration: 1 }, b.app)) as [{ url: string }]
+      await openSocket(`http://127.0.0.1:${b.port}${again.url}`, { headers })
+      await asked.hook({ dial_call_duration: 0 }, b.app)
+      await until(() => b.ended.length === 1, 'the end of the listen')
+      t.match(b.recordings, [{ durationMs: 200 }])
+      await drained
     }
   )
 
