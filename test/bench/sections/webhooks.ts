@@ -40,7 +40,7 @@ const PARTS: readonly Compared[] = [
   { name: 'webhookVerb', title: '… and one verb copied, checked and sent', base: 'signedRoute' },
   {
     name: 'webhookListen',
-    title: 'its hooks and a listen: id, signed path, hook, what a handover needs; nothing stored',
+    title: 'its hooks and a listen: id, signed path, hook; nothing stored',
     base: 'signedRoute'
   },
   { name: 'plugin', title: 'all of it: the call and the listen are written', base: 'signedRoute' }
