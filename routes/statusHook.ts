@@ -1,9 +1,9 @@
-import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Application } from '../lib/application/Application.js'
 import { bindLog, kStage, payloadReader } from '../lib/application/request.js'
 import { routeConfig } from '../lib/application/hookUrls.js'
 import {
+  dropBody,
   routeSchema,
   asError,
   jambonzScope,
@@ -16,7 +16,6 @@ import { callFields, CallStatusSchema } from '../lib/model/payloads.js'
 const NO_CONTENT = 204
 /** The statuses that jambonz takes for success (feature-server lib/utils/http-requestor.js). */
 const TAKEN: ReadonlySet<number> = new Set([200, 202, NO_CONTENT])
-const HEADERS_OF_BODY = ['content-type', 'content-length', 'content-encoding'] as const
 
 /**
  * Registers POST for call status events, of the caller's leg and of dialled legs. jambonz ignores the answer, except
@@ -67,8 +66,7 @@ function answerWithSuccess(scope: FastifyInstance): void {
       { statusCode },
       'the status hook of a dialled leg failed: 204 is answered, since an error would crash jambonz'
     )
-    if (payload instanceof Readable) payload.destroy()
-    for (const name of HEADERS_OF_BODY) reply.removeHeader(name)
+    dropBody(reply, payload)
     reply.code(NO_CONTENT)
     done(null, null)
   })

@@ -16,7 +16,7 @@ import {
   type Platform,
   type VerbContext
 } from '../verbs/index.js'
-import { hookUrl, MAX_WARNED } from './hookUrls.js'
+import { hookUrl, isNews } from './hookUrls.js'
 import { bodyBytesOf, kRawBody, kSignedAt, kTrace } from './request.js'
 import { wallClock } from '../model/time.js'
 
@@ -149,8 +149,7 @@ export class Replays {
 
 /** Logs a verb that jambonz' schemas would refuse, each message once. */
 function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyRequest, message: string): void {
-  if (warned.has(message) || warned.size >= MAX_WARNED) return
-  warned.add(message)
+  if (!isNews(warned, message)) return
   request.log.warn({ verb: message }, "a verb is sent that jambonz' published schemas refuse")
 }
 

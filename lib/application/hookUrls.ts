@@ -160,13 +160,18 @@ function warnOfHook(
   const mistake = !CALLABLE.test(url) ? NO_SLASH : kind === undefined ? NO_ROUTE : MISTAKES[kind]
   if (mistake === undefined) return
   const route = `${request.routeOptions.url} ${method} ${url.replace(/[?#].*$/s, '')}`
-  if (warned.has(route) || warned.size >= MAX_WARNED) return
-  warned.add(route)
-  request.log.warn({ actionHook: url, method }, mistake)
+  if (isNews(warned, route)) request.log.warn({ actionHook: url, method }, mistake)
 }
 
 /** Maximum number of mistakes to remember and log. Without it, hooks whose urls all differ would fill the memory. */
-export const MAX_WARNED = 100
+const MAX_WARNED = 100
+
+/** Returns true for a mistake that was not logged yet, and notes it. Returns false once MAX_WARNED were logged. */
+export function isNews(warned: Set<string>, mistake: string): boolean {
+  if (warned.has(mistake) || warned.size >= MAX_WARNED) return false
+  warned.add(mistake)
+  return true
+}
 
 /** Logs an answer without verbs to a new call, once for each route, since its handler may lack a `return`. */
 export function warnOfDecline(
@@ -175,9 +180,7 @@ export function warnOfDecline(
   { callStatus, direction, listens }: Call
 ): void {
   if (callStatus !== 'trying' || direction !== 'inbound' || listens.length > 0) return
-  const route = `${request.routeOptions.url} declines`
-  if (warned.has(route) || warned.size >= MAX_WARNED) return
-  warned.add(route)
+  if (!isNews(warned, `${request.routeOptions.url} declines`)) return
   request.log.warn(
     'the handler answered a new call without verbs, so jambonz declines the call: return an array of verbs'
   )

@@ -144,7 +144,7 @@ export function jambonzScope(
 /** The forms of a handler's answer, for the texts of errors. */
 const FORMS = 'an array of verbs, one verb, a WebhookResponse'
 const OK = 200
-const HEADERS_OF_TEXT = ['content-type', 'content-encoding'] as const
+const HEADERS_OF_BODY = ['content-type', 'content-length', 'content-encoding'] as const
 
 /**
  * Fails a handler whose answer jambonz could not take. The fallback verbs are then answered. Text, bytes or a
@@ -153,13 +153,10 @@ const HEADERS_OF_TEXT = ['content-type', 'content-encoding'] as const
  */
 function checkSent(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
-    const kind =
-      request[kStage] === 'handling' && reply.statusCode === OK && !isJson(reply)
-        ? kindOf(payload)
-        : undefined
+    const mayBeWrong = request[kStage] === 'handling' && reply.statusCode === OK && !isJson(reply)
+    const kind = mayBeWrong ? kindOf(payload) : undefined
     if (kind !== undefined) {
-      if (payload instanceof Readable) payload.destroy()
-      for (const name of HEADERS_OF_TEXT) reply.removeHeader(name)
+      dropBody(reply, payload)
       done(
         new ERR_VERB_INVALID(
           `the handler sent ${kind} with status 200, which jambonz takes for no verbs: send or return ${FORMS}, set another status, or the content type application/json for text that is JSON of verbs`
@@ -179,14 +176,17 @@ function checkSent(scope: FastifyInstance): void {
   })
 }
 
+/** Drops the body that a handler has sent, and its headers, since another body or none is answered. */
+export function dropBody(reply: FastifyReply, payload: unknown): void {
+  if (payload instanceof Readable) payload.destroy()
+  for (const name of HEADERS_OF_BODY) reply.removeHeader(name)
+}
+
 function isJson(reply: FastifyReply): boolean {
   return String(reply.getHeader('content-type')).includes('json')
 }
 
-/**
- * Returns the kind of an answer that can't be verbs. Returns undefined for any other answer, and for an empty
- * text.
- */
+/** Returns the kind of an answer that can't be verbs; undefined for any other answer, and for an empty text. */
 function kindOf(answered: unknown): string | undefined {
   if (typeof answered === 'string') return answered === '' ? undefined : 'text'
   if (ArrayBuffer.isView(answered)) return 'bytes'

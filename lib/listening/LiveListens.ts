@@ -310,7 +310,7 @@ export class ExpectedListens {
 }
 
 const MAX_AT_ONCE = 5
-/** An operation that takes longer than SLOWER times the quickest one, plus CHANCE ms, is slow, since it waits for others. */
+/** An operation is slow, since it waits for others, if it takes SLOWER times the quickest one, and CHANCE ms more. */
 const SLOWER = 1.5
 const CHANCE = 3
 

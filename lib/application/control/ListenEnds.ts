@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, EndReason, Listen, StoredCall } from '../../model/schema.js'
-import { stageOf } from '../../model/listenLife.js'
+import { isOpen } from '../../model/listenLife.js'
 import type { CallStore } from '../../store/CallStore.js'
 import type { Platform } from '../../verbs/index.js'
 import type { SocketCommand } from '../websocket/wire.js'
@@ -61,8 +61,8 @@ export class ListenEnds {
   /**
    * Asks jambonz to end only this listen, if another listen of its call has a socket, or had one since this listen
    * began. Returns undefined if jambonz can't be asked, because of its version, the transport of the call, the nesting
-   * of the listen or the reason. Resolves to true when jambonz was asked. Resolves to false if there is no such listen, or if
-   * the call has ended or can't be reached. Never rejects.
+   * of the listen or the reason. Resolves to true when jambonz was asked. Resolves to false if there is no such listen,
+   * or if the call has ended or can't be reached. Never rejects.
    */
   endAlone({ call, listen }: Known, reason: EndReason): Promise<boolean> | undefined {
     if (call === undefined || listen === undefined) return undefined
@@ -80,9 +80,7 @@ export class ListenEnds {
     try {
       const call = await store.get(callSid)
       const hasOthers = call?.listens.some(
-        (other) =>
-          other.id !== listenId &&
-          (['claimed', 'streaming'].includes(stageOf(other)) || hasEndedDuring(listen, other))
+        (other) => other.id !== listenId && (isOpen(other) || hasEndedDuring(listen, other))
       )
       if (!hasOthers || call?.endedAt !== undefined) return false
       const command = nested === 'config' ? END_BACKGROUND : END_VERB

@@ -178,8 +178,8 @@ export class LiveCalls {
 
   /**
    * Places a call over the REST api (option `api`). Resolves to its callSid, when the store has the call. A path as
-   * `call_hook` or `call_status_hook` becomes absolute with the option `publicUrl`, without which it is sent unchanged. Rejects with FST_JAMBONZ_OPTIONS for
-   * a call that jambonz would refuse.
+   * `call_hook` or `call_status_hook` becomes absolute with the option `publicUrl`, without which it is sent unchanged.
+   * Rejects with FST_JAMBONZ_OPTIONS for a call that jambonz would refuse.
    */
   async create(call: CreateCall): Promise<string> {
     const { api, urlOf } = this.#connected
