@@ -20,12 +20,13 @@ import { CallEvents, type CallEventMap } from './CallEvents.js'
 import {
   CausedEnds,
   endedByHook,
+  logNeverCame,
   mayHookTell,
   ReasonWaits,
   type CausedEnd,
   type OpenTime
 } from './endReasons.js'
-import { endUnlessHeld, goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
+import { endIfCallHasEnded, endUnlessHeld, goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
 import { countRecovered, recordingsOf, segmentsSaved } from './recorded.js'
 
 export interface CorrelationDeps {
@@ -128,11 +129,15 @@ export class Correlation {
     return ends && written.applied[0] ? { ...written, call: await this.#callEnded(written.call) } : written
   }
 
-  /** Ends the listens of an ended call that wait for their next socket. */
+  /**
+   * Ends the listens of an ended call that wait for their next socket. A listen without a socket so far ends some
+   * seconds later, since the status may have overtaken its socket.
+   */
   async #callEnded(call: StoredCall): Promise<StoredCall> {
     let last = call
     for (const listen of call.listens) {
       if (life.isOffered(listen) || life.wasOffered(listen)) last = (await this.neverCame(listen)).call
+      else endIfCallHasEnded(this, call, listen.id)
     }
     await this.#waits.callEnded(call.callSid)
     this.emit('callEnded', last)
@@ -162,7 +167,8 @@ export class Correlation {
         ? listens
         : listens.map((listen) => ({ ...listen, background: backgrounds.get(listen.id) }))
     const call = application === undefined ? undefined : { application }
-    const { kept } = await this.store.write(callSid, [{ patch: { call, listens: written } }])
+    const { kept, call: after } = await this.store.write(callSid, [{ patch: { call, listens: written } }])
+    for (const { id } of listens) endIfCallHasEnded(this, after, id)
     return kept && this.store.shared
   }
 
@@ -190,7 +196,8 @@ export class Correlation {
 
   /** Releases a claimed listen whose socket did not open. */
   async released({ callSid, id }: Listen): Promise<void> {
-    await this.store.write(callSid, [life.releasePart(id, this.deps.instance)])
+    const { call } = await this.store.write(callSid, [life.releasePart(id, this.deps.instance)])
+    endIfCallHasEnded(this, call, id)
   }
 
   /** Writes that this closing instance refused a listen's socket, so that the hook's answer asks for a new socket. */
@@ -296,16 +303,16 @@ export class Correlation {
     return this.#ends.reasonOf({ callSid, listenId: id, reason }, open)
   }
 
-  /** Ends a listen whose first or next socket will not come. Emits `listenEnded` once, on one instance. */
-  async neverCame(listen: StoredListen): Promise<Correlated> {
+  /**
+   * Ends a listen whose first or next socket will not come. Emits `listenEnded` once, on one instance. `endedAt`: the end
+   * of its call, if the listen ended with it.
+   */
+  async neverCame(listen: StoredListen, endedAt?: string): Promise<Correlated> {
     await recordingsOf(this.store, listen)
-    const { applied, call } = await this.store.write(listen.callSid, [life.neverCamePart(listen)])
+    const { applied, call } = await this.store.write(listen.callSid, [life.neverCamePart(listen, endedAt)])
     const ended = correlated(call, listen.id)
     if (!applied[0]) return ended
-    this.deps.logger.warn(
-      { callSid: listen.callSid, listenId: listen.id, endReason: ended.listen.endReason },
-      `listen ended before its socket came${this.store.shared ? '' : '. Several instances need a shared store'}`
-    )
+    logNeverCame(this.deps.logger, ended, this.store.shared)
     if (ended.listen.recording) this.tellRecording(ended.listen.recording, ended.listen)
     this.emit('listenEnded', ended.listen, call)
     return ended

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { correlated, listenIn, type Correlated, type WritePart } from '../model/callWrite.js'
 import { awaitsKey, lengthAsked } from '../model/listenLife.js'
-import type { EndReason, StoredListen } from '../model/schema.js'
+import type { Call, EndReason, StoredListen } from '../model/schema.js'
 import type { CallStore } from '../store/CallStore.js'
 
 // The parts of an end reason that the socket does not tell: the reason in the actionHook, and the end of another listen.
@@ -212,6 +212,30 @@ export function hookReasonParts(listen: StoredListen): WritePart[] {
 /** Returns true if the actionHook of an ended listen, which has not come, may tell another end reason. */
 export function mayHookTell({ endReason, finishOnKey, maxLength = 0 }: StoredListen): boolean {
   return endReason === 'closed' && (finishOnKey?.length === 1 || maxLength > 0)
+}
+
+/**
+ * Returns true if the call of a listen ended before the listen began, for example because the caller hung up while a
+ * `say` ran. Returns false if an actionHook reported that jambonz could not open the socket.
+ */
+export function neverBegan(
+  { endReason, hookedAt }: StoredListen,
+  { endedAt }: Pick<Call, 'endedAt'>
+): boolean {
+  return endReason === 'notConnected' && hookedAt === undefined && endedAt !== undefined
+}
+
+/** Logs that a listen has ended whose socket never came. `shared`: true if several instances share the store. */
+export function logNeverCame(logger: FastifyBaseLogger, { call, listen }: Correlated, shared: boolean): void {
+  const { callSid, id: listenId, endReason } = listen
+  if (neverBegan(listen, call)) {
+    logger.info({ callSid, listenId }, 'the call ended before the listen began')
+    return
+  }
+  logger.warn(
+    { callSid, listenId, endReason },
+    `listen ended before its socket came${shared ? '' : '. Several instances need a shared store'}`
+  )
 }
 
 /** Writes the end reason and waits for the key of an ended listen whose actionHook has come. */

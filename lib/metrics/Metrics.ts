@@ -1,4 +1,5 @@
 import type { RequestKind, RequestOutcome, RequestMetrics } from '../application/observeRequests.js'
+import { neverBegan } from '../correlation/endReasons.js'
 import { HOOK_WAIT } from '../model/listenLife.js'
 import { JAMBONZ_EVENTS } from '../model/payloads.js'
 import { EndReasonSchema, type Listen } from '../model/schema.js'
@@ -62,6 +63,8 @@ const MESSAGES: readonly string[] = [
   OTHER
 ]
 const END_REASONS = EndReasonSchema.anyOf.map(({ const: reason }) => reason)
+/** the `reason` of a listen whose call ended before it: unlike other `notConnected` listens, it shows no fault */
+const NOT_BEGUN = 'notBegun'
 
 /** All metrics, by the names that the code uses. */
 export const METRICS = {
@@ -115,7 +118,7 @@ export const METRICS = {
   ),
 
   listensEnded: counter('jambonz_listens_ended_total', 'listens that ended, by end reason', {
-    reason: END_REASONS
+    reason: [...END_REASONS, NOT_BEGUN]
   }),
   listenDuration: histogram(
     'jambonz_listen_duration_seconds',
@@ -248,8 +251,9 @@ function countEvents({ events }: LiveCalls): Instrument[] {
   events.on('call', () => calls.add(1))
   events.on('callEnded', () => callsEnded.add(1))
   events.on('stream', () => streams.add(1))
-  events.on('listenEnded', ({ endReason, connected, audio }) => {
-    listensEnded.add(1, endReason ?? 'error')
+  events.on('listenEnded', (listen, call) => {
+    const { endReason, connected, audio } = listen
+    listensEnded.add(1, neverBegan(listen, call) ? NOT_BEGUN : (endReason ?? 'error'))
     if (connected) listenDuration.observe((audio.durationMs + audio.gapMs) / 1000)
     frames.add(audio.frames)
     bytes.add(audio.bytes)

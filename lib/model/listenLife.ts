@@ -181,7 +181,7 @@ export function foundPart(id: string, instance: string, fields: Fields): WritePa
 }
 
 /** Returns the write that ends a listen whose socket will not come, if none has come since the listen was read. */
-export function neverCamePart({ id, instance, segments }: StoredListen): WritePart {
+export function neverCamePart({ id, instance, segments }: StoredListen, endedAt = isoTime()): WritePart {
   return {
     guards: [
       { listen: id, field: 'instance', is: instance ?? null },
@@ -193,7 +193,7 @@ export function neverCamePart({ id, instance, segments }: StoredListen): WritePa
           id,
           state: 'ended',
           endReason: segments === undefined ? 'notConnected' : 'drained',
-          endedAt: segments?.at(-1)?.endedAt ?? isoTime()
+          endedAt: segments?.at(-1)?.endedAt ?? endedAt
         }
       ]
     },

@@ -8,6 +8,7 @@ import { Hmac, createListenId } from '../../lib/model/tokens.js'
 import { hookPart, watchPart, withSegment } from '../../lib/model/listenLife.js'
 import type { FinishedRecording } from '../../lib/model/recording.js'
 import { LISTEN_METADATA_KEY } from '../../lib/verbs/index.js'
+import { hurry } from '../helpers/hurry.js'
 import { keepingLogger } from '../helpers/log.js'
 import { until } from '../helpers/until.js'
 
@@ -347,6 +348,56 @@ t.test('a listen that waits for its next socket ends with its call, in any order
     if (!endsFirst) await correlation.arrived(isOver.callSid, isOver.fields)
     t.match((await correlation.store.get(CALL))?.listens, [{ state: 'ended', endReason: 'notConnected' }])
     t.match(ended, [{ id, endReason: 'notConnected' }])
+    t.equal(ended.length, 1)
+  }
+})
+
+t.test('a listen that has not begun ends with its call, once, as notConnected', async (t) => {
+  const END = { callStatus: 'completed' }
+  for (const order of ['released, ended', 'ended, released', 'ended, answered'] as const) {
+    const { correlation, id, ended, listen } = await start(t)
+    const { store } = correlation
+    hurry(store)
+    if (order === 'ended, answered') {
+      await correlation.arrived('c2', END)
+      const late = createListenId(new Hmac('a secret of these tests'), 'c2', 'seed')
+      const { path, mixType, sampleRate, channels } = listen
+      const asked = { id: late, callSid: 'c2', path, mixType, sampleRate, channels }
+      await correlation.answered('c2', [asked], undefined)
+      await until(() => ended.length > 0, order)
+      t.match(ended, [{ id: late }])
+    } else {
+      for (const happens of order.split(', ')) {
+        await (happens === 'released' ? correlation.released(listen) : correlation.arrived(CALL, END))
+      }
+      await until(() => ended.length > 0, order)
+      t.match(ended, [{ id }])
+    }
+    const call = await store.get(ended[0]!.callSid)
+    t.match(call?.listens, [{ state: 'ended', endReason: 'notConnected', connected: false }], order)
+    t.equal(ended[0]?.endedAt, call?.endedAt, 'the listen ended with its call')
+    await store.close()
+    t.equal(ended.length, 1, order)
+  }
+})
+
+t.test('a socket or a hook that the final status of its call has overtaken is not lost', async (t) => {
+  for (const duration of [undefined, 3]) {
+    const { correlation, id, ended, listen } = await start(t)
+    await correlation.released(listen)
+    await correlation.arrived(CALL, { callStatus: 'completed' })
+    const hook = () => hookCame(correlation, { listenId: id, call: payload, isOfListen: true, duration })
+    if (duration === undefined) {
+      t.match((await hook()).listen, { state: 'ended', connected: false, endReason: 'notConnected' })
+    } else {
+      const came = hook()
+      const claimed = await correlation.claimed({ listenId: id, unknown: false, paused: false, issuer: 'x' })
+      if (claimed.outcome !== 'claimed') throw new Error(claimed.outcome)
+      t.match(await correlation.streaming(claimed.listen, {}), { streams: true })
+      await correlation.closed(claimed.listen, { endReason: 'closed' })
+      t.match((await came).listen, { state: 'ended', connected: true, endReason: 'closed' })
+    }
+    await correlation.store.close()
     t.equal(ended.length, 1)
   }
 })

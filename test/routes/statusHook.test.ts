@@ -1,5 +1,9 @@
+import { once } from 'node:events'
 import t from 'tap'
+import { memoryStore } from '../../lib/index.js'
 import { build } from '../helpers/build.js'
+import { hurry } from '../helpers/hurry.js'
+import { keepingLogger } from '../helpers/log.js'
 import { callWebhook } from '../helpers/payloads.js'
 
 t.test('status events update the calls of both legs, and each call ends once', async (t) => {
@@ -45,6 +49,30 @@ t.test('status events update the calls of both legs, and each call ends once', a
   t.same(ended, ['b', 'a'])
   t.equal(seen.length, 6)
 })
+
+t.test(
+  'if the caller hangs up before a listen begins, the listen ends, and is neither warned of nor alerted',
+  async (t) => {
+    const { logger, said } = keepingLogger()
+    const app = await build(t, { store: hurry(memoryStore()), fastify: { loggerInstance: logger } })
+    app.jambonz.webhook('/call', async () => [
+      { verb: 'say', text: 'Leave a message after the beep.' },
+      { verb: 'listen', actionHook: '/done' }
+    ])
+    app.jambonz.statusHook('/status')
+    const post = async (url: string, payload: object) =>
+      await app.inject({ method: 'POST', url, payload: callWebhook({ call_sid: 'a', ...payload }) })
+    await post('/call', {})
+    const ended = once(app.jambonz.calls.events, 'listenEnded')
+    await post('/status', { call_status: 'completed', duration: 2 })
+    const [listen, call] = await ended
+    t.match(listen, { state: 'ended', endReason: 'notConnected', connected: false, endedAt: call.endedAt })
+    t.match(app.jambonz.metrics(), 'jambonz_listens_ended_total{reason="notBegun"} 1')
+    t.match(app.jambonz.metrics(), 'jambonz_listens_ended_total{reason="notConnected"} 0')
+    t.equal(said('the call ended before the listen began').length, 1)
+    t.equal(said('listen ended before its socket came').length, 0)
+  }
+)
 
 t.test('a status hook needs no handler', async (t) => {
   const app = await build(t)

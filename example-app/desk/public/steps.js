@@ -7,7 +7,7 @@ const FAILURES = ['error', 'lost', 'notConnected']
  * failed. `legs`: the calls that this call has dialled; `recording`: the state of the recording during the
  * call, or 'private'.
  */
-export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, recording) {
+export function stepsOf({ createdAt, endedAt, isOver, callStatus, listens }, legs, recording) {
   const listen = listens.at(-1)
   const steps = [{ text: `Called ${clock(createdAt)}`, state: 'done' }]
   const step = (text, state, why) => steps.push({ text, state, why })
@@ -21,7 +21,9 @@ export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, record
     else if (listen.recordingError) step('Recording failed', 'failed', listen.recordingError)
   } else if (isOver) {
     step(short(legs.at(-1)?.callStatus ?? callStatus ?? 'over'), 'done')
-    step('nothing was heard', listen?.endReason ? 'failed' : 'done')
+    // A listen that ended with its call was not to be heard: the caller hung up before it began.
+    const couldNotConnect = listen?.endReason && !(listen.endedAt >= endedAt)
+    step('nothing was heard', couldNotConnect ? 'failed' : 'done')
   } else {
     step(legs.length > 0 ? 'Ringing' : listen ? 'Greeting' : 'Answering', 'now')
     step('Listening', 'next')
