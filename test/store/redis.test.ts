@@ -664,6 +664,24 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
     t.strictSame((await client.keys('*')).sort(), ['jambonz:calls', 'jambonz:instances'])
   })
 
+  t.test(
+    'the index of calls loses expired calls as fast as they come, and expires without instances',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const client = clientOf(t, server)
+      const index = 'jambonz:calls'
+      const expired = Array.from({ length: 20_001 }, (_, at) => [String(at), `old-${at}`])
+      await client.zadd(index, ...expired.flat())
+      const { store } = await instanceOf(t, client, { callTtl: 60_000 })
+      await store.update('c1', { call: { from: 'x' } })
+      await until(async () => (await client.zcard(index)) === 1, 'the index to be pruned')
+      t.strictSame(await client.zrange(index, 0, '-1'), ['c1'])
+      await until(async () => (await client.pttl(index)) > 0, 'the index to expire')
+      t.ok((await client.pttl(index)) > (await client.pttl('jambonz:call:{c1}')), 'later than its calls')
+    }
+  )
+
   t.test('the store works with Redis Cluster', { buffered: true }, async (t) => {
     const server = await startRedis(t, '--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1')
     const admin = clientOf(t, server)

@@ -3,12 +3,14 @@ import { type RedisCommands, isRefusal } from './Link.js'
 import { type DamageLog, callOf } from './fields.js'
 import type { Keys } from './keys.js'
 
-/** maximum number of calls in a list; a longer list has only the latest calls */
+/** maximum number of calls in a list, which then has only the latest calls, and in one search for expired calls */
 const MAX_LISTED = 10_000
 /** number of commands that are sent at once */
 const BATCH = 100
-/** ms between two searches for expired calls */
+/** ms between two searches for expired calls, unless a search finds as many as it can */
 const PRUNE_INTERVAL = 60_000
+/** ms that the index is kept after the last call in it may have expired, if no instance is left to prune it */
+const SPARE = 60_000
 
 type Ask = <T>(command: (redis: RedisCommands) => Promise<T>) => Promise<T>
 
@@ -19,12 +21,15 @@ type Ask = <T>(command: (redis: RedisCommands) => Promise<T>) => Promise<T>
 export class CallIndex {
   readonly #keys: Keys
   readonly #ttl: number
+  readonly #longestTtl: number
   readonly #damage: DamageLog
-  #pruned = performance.now()
+  #nextPrune = 0
 
-  constructor(keys: Keys, ttl: number, damage: DamageLog) {
+  /** `ttl`: ms that a call is kept; `longestTtl`: ms that it is kept at most, unless an instance renews it */
+  constructor(keys: Keys, ttl: number, longestTtl: number, damage: DamageLog) {
     this.#keys = keys
     this.#ttl = ttl
+    this.#longestTtl = longestTtl
     this.#damage = damage
   }
 
@@ -54,10 +59,14 @@ export class CallIndex {
     }
   }
 
-  /** Removes expired calls from the index, at most once in PRUNE_INTERVAL. */
+  /**
+   * Renews the expiry of the index, and removes expired calls from it, at most once in PRUNE_INTERVAL. Called with each
+   * heartbeat.
+   */
   async prune(ask: Ask, now: number): Promise<void> {
-    if (performance.now() - this.#pruned < PRUNE_INTERVAL) return
-    this.#pruned = performance.now()
+    await ask((redis) => redis.pexpire(this.#keys.calls, Math.ceil(this.#longestTtl) + SPARE))
+    if (performance.now() < this.#nextPrune) return
+    this.#nextPrune = performance.now() + PRUNE_INTERVAL
     const due = await ask((redis) =>
       redis.zrangebyscore(this.#keys.calls, '-inf', String(now), 'LIMIT', 0, MAX_LISTED)
     )
@@ -70,6 +79,8 @@ export class CallIndex {
     })
     if (expired.length > 0) await ask((redis) => redis.zrem(this.#keys.calls, ...expired))
     if (alive.length > 0) await ask((redis) => redis.zadd(this.#keys.calls, ...alive))
+    // More calls may have expired. With one search a minute, the index of a busy application would only grow.
+    if (due.length === MAX_LISTED) this.#nextPrune = 0
   }
 }
 

@@ -68,6 +68,7 @@ export class RedisStore implements CallStore {
     const keys = new Keys(prefix, this.#client.options?.keyPrefix)
     const clock = new Clock()
     const damage = new DamageLog(logger)
+    const longestTtl = Math.max(callTtl, expectedTtl)
     const link = new Link(this.#client, {
       timeout,
       logger,
@@ -79,7 +80,7 @@ export class RedisStore implements CallStore {
     })
     this.#parts = {
       context,
-      expectedTtl: Math.max(callTtl, expectedTtl),
+      expectedTtl: longestTtl,
       settings: this.#settings,
       keys,
       link,
@@ -87,7 +88,7 @@ export class RedisStore implements CallStore {
       damage,
       local: new LocalCalls(maxLocalCalls, callTtl, (callSid, field) => damage.ofField(callSid, field)),
       instances: new Instances(keys, clock, instance, heartbeat),
-      index: new CallIndex(keys, callTtl, damage)
+      index: new CallIndex(keys, callTtl, longestTtl, damage)
     }
     this.#upkeep = new Upkeep(this.#parts)
     await link.start()
