@@ -189,7 +189,7 @@ export class Jambonz {
    * 503. With `handover`, foreground listens, and the background listens of their calls, continue on another
    * instance, which takes their next sockets. This needs several instances with one store and one `secret`.
    */
-  async drain(timeoutMs = 0, options: { handover?: boolean } = {}): Promise<void> {
+  async drain(timeoutMs = 0, options: { handover?: boolean | undefined } = {}): Promise<void> {
     if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs)) {
       throw new ERR_OPTIONS(
         `drain(): timeoutMs is ${kindOf(timeoutMs)}, not ms as a number: write drain(timeoutMs, { handover })`

@@ -9,6 +9,7 @@ import {
   MillisecondsOrNever,
   withDefault,
   withDefaults,
+  type OrUndefined,
   type Resolved
 } from './model/checkOptions.js'
 import { ERR_OPTIONS } from './model/errors.js'
@@ -241,7 +242,9 @@ export const OptionsSchema = Type.Object(
 )
 
 type Options = Omit<Static<typeof OptionsSchema>, 'logLevel' | 'logSerializers'>
-type OwnOptions = Omit<Options, 'prefix'>
+/** Options that have options. */
+type Groups = 'api' | 'limits' | 'recording'
+type OwnOptions = Omit<Options, 'prefix' | Groups> & OrUndefined<Pick<Options, Groups>>
 /**
  * The options of `register`. Each option of the plugin may be `undefined`, like an environment variable, even with
  * `exactOptionalPropertyTypes`. Fastify's `prefix` may not, since `register` would then refuse a variable of this type.

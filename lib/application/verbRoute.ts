@@ -95,9 +95,9 @@ export type StatusHandler<Route extends RouteGenericInterface = RouteGenericInte
 export interface EnvVariable {
   type: 'string' | 'number' | 'boolean'
   description: string
-  required?: boolean
-  default?: string | number | boolean
-  enum?: Array<string | number>
+  required?: boolean | undefined
+  default?: string | number | boolean | undefined
+  enum?: Array<string | number> | undefined
   [key: string]: unknown
 }
 
@@ -117,7 +117,7 @@ export type HookRouteOptions<Schema extends FastifySchema = object> = Omit<
 
 export interface WebhookRouteOptions<Schema extends FastifySchema = object> extends HookRouteOptions<Schema> {
   /** the answer to the portal's unsigned OPTIONS request on the same path */
-  env?: Record<string, EnvVariable>
+  env?: Record<string, EnvVariable> | undefined
 }
 
 /**

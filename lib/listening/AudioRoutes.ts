@@ -47,17 +47,17 @@ export type AudioHandler = (this: FastifyInstance, stream: AudioStream) => unkno
 
 export interface AudioRouteOptions {
   /** false if the streams of this route are not recorded. Default: true if the option `recording` is set */
-  record?: boolean
+  record?: boolean | undefined
   /**
    * false if recordings of this route do not contain the application's audio. Default: the option
    * `recording.output`
    */
-  output?: boolean
+  output?: boolean | undefined
   /**
    * ms by which written audio is sent ahead of its playout, so that a hang-up wastes little of it; true
    * stands for 400. Default: false, which means that audio is sent as soon as it is written
    */
-  paced?: boolean | number
+  paced?: boolean | number | undefined
 }
 
 const AudioRouteOptionsSchema = Type.Object(

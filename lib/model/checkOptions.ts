@@ -19,6 +19,16 @@ export const MAX_TIMER_MS = 2_147_483_647
 export const MIB = 1024 * 1024
 
 /**
+ * The type, with `undefined` as a further value of each optional property, at every depth. With it, users who compile
+ * with `exactOptionalPropertyTypes`, as `tsc --init` sets it, may pass a variable that may be undefined.
+ */
+export type OrUndefined<T> = T extends (...args: never[]) => unknown
+  ? T
+  : T extends object
+    ? { [Name in keyof T]: OrUndefined<T[Name]> | (object extends Pick<T, Name> ? undefined : never) }
+    : T
+
+/**
  * Returns the schema of an option in ms. `minimum`: the shortest useful time, so large that a value in
  * seconds, given by mistake, is refused.
  */

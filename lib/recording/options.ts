@@ -6,6 +6,7 @@ import {
   Milliseconds,
   withDefault,
   withDefaults,
+  type OrUndefined,
   type Resolved
 } from '../model/checkOptions.js'
 import { ERR_OPTIONS } from '../model/errors.js'
@@ -159,7 +160,7 @@ export const RecordingOptionsSchema = Type.Object(
   },
   { additionalProperties: false }
 )
-export type RecordingOptions = Static<typeof RecordingOptionsSchema>
+export type RecordingOptions = OrUndefined<Static<typeof RecordingOptionsSchema>>
 
 /** The facts about a recording that a sink gets besides the stream. */
 export interface SinkContext {

@@ -22,18 +22,18 @@ export interface S3SinkOptions {
   client: S3Client
   bucket: string
   /** Returns the key. Default: the recording's path below `directory`, or its default name */
-  key?: (stream: RecordedStream, context: SinkContext) => string
+  key?: ((stream: RecordedStream, context: SinkContext) => string) | undefined
   /** prefix of all keys */
-  prefix?: string
+  prefix?: string | undefined
   /**
    * bytes of a part of the upload. Default and minimum: 5 MiB. An upload keeps at most two parts in memory; S3 accepts
    * 10,000 parts.
    */
-  partSize?: number
+  partSize?: number | undefined
   /** ms that one request may take. Default: 60,000 */
-  requestTimeout?: number
+  requestTimeout?: number | undefined
   /** further parameters of PutObject: ServerSideEncryption, StorageClass, Tagging, … */
-  params?: Partial<PutObjectCommandInput>
+  params?: Partial<PutObjectCommandInput> | undefined
 }
 
 const S3SinkOptionsSchema = Type.Object(

@@ -4,8 +4,8 @@ import type { Problem } from './problems.js'
 
 /** An object with a node:http server: a Fastify or an http.Server instance. */
 export interface AppLike {
-  server?: unknown
-  ready?: () => unknown
+  server?: unknown | undefined
+  ready?: (() => unknown) | undefined
 }
 
 /**
@@ -18,8 +18,8 @@ export type Press = string | TimedKeys | Array<string | TimedKeys>
 /** `holdMs`: ms that each key is down (100). */
 export interface TimedKeys {
   digits: string
-  atMs?: number
-  holdMs?: number
+  atMs?: number | undefined
+  holdMs?: number | undefined
 }
 
 /**
@@ -28,121 +28,123 @@ export interface TimedKeys {
  */
 export interface Transcript {
   text: string
-  atMs?: number
-  confidence?: number
+  atMs?: number | undefined
+  confidence?: number | undefined
 }
 
 /** The behaviour of a dialled party. By default it answers after 1 s, says a speech-like signal, and hangs up. */
 export interface BLeg {
   /** `false`: the phone rings until the dial's timeout. A number: the dial fails with this SIP status (486 is busy). */
-  answer?: boolean | number
-  answerAfterMs?: number
-  speech?: Speech | null
-  hangUpAfterMs?: number
+  answer?: boolean | number | undefined
+  answerAfterMs?: number | undefined
+  speech?: Speech | null | undefined
+  hangUpAfterMs?: number | undefined
 }
 
 export interface SimulateCallOptions {
   /** Absolute url of the application's call webhook, or (`ws://`, `wss://`) of its application websocket. */
-  url?: string
+  url?: string | undefined
   /** An application of this process, in place of a url. Its requests do not use the network. */
-  app?: unknown
+  app?: unknown | undefined
   /** With `app`: path of the call webhook. */
-  hook?: string
+  hook?: string | undefined
   /** With `app`: the transport of jambonz' requests. Default `http`. */
-  transport?: 'http' | 'websocket'
+  transport?: 'http' | 'websocket' | undefined
   /**
    * With `app`: the public address of the application. Socket and hook urls that begin with it lead to `app`. Default
    * `http://127.0.0.1`.
    */
-  publicUrl?: string
+  publicUrl?: string | undefined
   /**
    * Accepts self-signed certificates (https webhooks, wss sockets). jambonz accepts them only if it is configured to.
    */
-  allowSelfSigned?: boolean
-  webhookMethod?: 'POST' | 'GET'
+  allowSelfSigned?: boolean | undefined
+  webhookMethod?: 'POST' | 'GET' | undefined
   /** Path or absolute url of the call status hook. Default: none. */
-  statusHook?: string
-  from?: string
-  to?: string
-  callerName?: string
-  callSid?: string
-  accountSid?: string
-  applicationSid?: string
-  direction?: 'inbound' | 'outbound'
+  statusHook?: string | undefined
+  from?: string | undefined
+  to?: string | undefined
+  callerName?: string | undefined
+  callSid?: string | undefined
+  accountSid?: string | undefined
+  applicationSid?: string | undefined
+  direction?: 'inbound' | 'outbound' | undefined
   /** The secret that signs every request. Default: a random secret, because jambonz always signs. */
-  webhookSecret?: string
+  webhookSecret?: string | undefined
   /**
    * HTTP Basic credentials of the webhooks. A socket with a relative url gets these credentials in place of the verb's
    * wsAuth.
    */
-  webhookAuth?: { username: string; password: string }
+  webhookAuth?: { username: string; password: string } | undefined
   /** Application environment variables, sent in the first webhook as `env_vars`. */
-  env?: Record<string, unknown>
+  env?: Record<string, unknown> | undefined
   /** The audio that the caller says. Default: 3 s of a speech-like signal; `null`: none. */
-  speech?: Speech | null
+  speech?: Speech | null | undefined
   /** The time at which the caller begins to speak: at the first listen (default), or at the answer. */
-  speakAt?: 'listen' | 'answer'
-  press?: Press
-  transcripts?: Array<string | Transcript>
+  speakAt?: 'listen' | 'answer' | undefined
+  press?: Press | undefined
+  transcripts?: Array<string | Transcript> | undefined
   /** Simulated ms after the answer at which the caller hangs up. */
-  hangUpAfterMs?: number
+  hangUpAfterMs?: number | undefined
   /**
    * Simulated ms without audio from a listen after which the caller hangs up, once his speech and keys are over.
    * Default 2000; Infinity with `hangUpAfterMs`.
    */
-  patienceMs?: number
-  bLeg?: BLeg
+  patienceMs?: number | undefined
+  bLeg?: BLeg | undefined
   /** Has the account record all calls: jambonz opens a stereo socket to this absolute url when the call is answered. */
-  recordAllCalls?: { url: string; wsAuth?: { username: string; password: string } }
+  recordAllCalls?: { url: string; wsAuth?: { username: string; password: string } | undefined } | undefined
   /**
    * true: accepts an `actionHook` in `config.listen`; the verbs of its answer then replace the application. Default
    * false: jambonz refuses such an application, as the published specifications do (@jambonz/verb-specifications
    * 0.1.13).
    */
-  configListenHook?: boolean
+  configListenHook?: boolean | undefined
   /**
    * The version of jambonz. `'0.9'` (default): feature server 0.9.8 with FreeSWITCH, as it was measured. `'11'`: the
    * commercial edition, as its documentation describes it. There `config.stream` works, the end of one listen does not
    * end the others, a file is played once, the first frame is never damaged, and unknown properties are accepted.
    */
-  platform?: '0.9' | '11'
+  platform?: '0.9' | '11' | undefined
   /**
    * Members of a `room` or `conference` besides the caller (1). With `platform: '11'` a listen in it opens a socket for
    * each member, all on one url.
    */
-  members?: number
+  members?: number | undefined
   /**
    * With `platform: '11'`: a listen that somebody starts over jambonz' REST api when the call is answered. Its first
    * frame is the unchanged `metadata`, so that frame has a callSid only if `metadata` has one.
    */
-  outsideListen?: {
-    url: string
-    metadata?: Record<string, unknown>
-    wsAuth?: { username: string; password: string }
-  }
+  outsideListen?:
+    | {
+        url: string
+        metadata?: Record<string, unknown> | undefined
+        wsAuth?: { username: string; password: string } | undefined
+      }
+    | undefined
   /**
    * true: a listen also receives the audio that the application streams back over it (right channel, or mixed).
    * jambonz 0.9 never does so. Whether jambonz 11 does so is unknown, so an application should work with true
    * and false.
    */
-  includeStream?: boolean
+  includeStream?: boolean | undefined
   /** Hz of the call's audio: 8000 (default; PCMU, PCMA), or 16000 for a wideband call. */
-  callRate?: number
+  callRate?: number | undefined
   /** 1: real time; 20: twenty times faster; Infinity (default): as fast as the application reads. */
-  speed?: number
+  speed?: number | undefined
   /** Faults of jambonz and its network. */
-  faults?: Faults
+  faults?: Faults | undefined
   /** HTTP timeout of jambonz, real ms whatever the speed. Default 10 000. */
-  httpTimeoutMs?: number
+  httpTimeoutMs?: number | undefined
   /** Real ms that an application websocket has to acknowledge a message. Default 5000. */
-  ackTimeoutMs?: number
+  ackTimeoutMs?: number | undefined
   /** Real ms after which the call is torn down. Default 60 000; at speed 1: 600 000. */
-  timeoutMs?: number
-  signal?: AbortSignal
+  timeoutMs?: number | undefined
+  signal?: AbortSignal | undefined
   /** Bytes of audio that are kept for each socket, and of the heard audio; `false`: none. Default 32 MiB. */
-  keepAudio?: false | number
+  keepAudio?: false | number | undefined
   /** Called with each event, before any other listener. */
-  onEvent?: (event: SimulatorEvent) => void
+  onEvent?: ((event: SimulatorEvent) => void) | undefined
 }
 
 export interface RequestRecord {

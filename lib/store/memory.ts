@@ -19,7 +19,7 @@ export interface MemoryStoreOptions {
    * maximum number of calls. When there are more, the store drops the oldest calls, beginning with calls that
    * neither have nor expect a socket. Default: 10,000
    */
-  maxCalls?: number
+  maxCalls?: number | undefined
 }
 
 const MemoryStoreOptionsSchema = Type.Object(

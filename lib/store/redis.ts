@@ -7,16 +7,16 @@ import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
 
 export interface RedisStoreOptions {
   /** prefix of all keys; default `jambonz:` */
-  prefix?: string
+  prefix?: string | undefined
   /** ms that Redis may take to answer a command, before the store counts as away; default 1,000 */
-  timeout?: number
+  timeout?: number | undefined
   /**
    * ms between two heartbeats of an instance. After three missed heartbeats, the listens of the instance are
    * `lost`. Default 1,000
    */
-  heartbeat?: number
+  heartbeat?: number | undefined
   /** number of calls of which an instance keeps a copy, for use while Redis is away; default 5,000 */
-  maxLocalCalls?: number
+  maxLocalCalls?: number | undefined
 }
 
 const DEFAULTS: RedisStoreSettings = {

@@ -90,9 +90,9 @@ export interface BridgeOptions {
    * added to the verb's `metadata` in `start.customParameters`. A bot of Twilio gets strings, so numbers and booleans
    * become strings; an undefined value, such as the number of a caller who withholds it, is left out
    */
-  customParameters?: Record<string, string | number | boolean | undefined>
+  customParameters?: Record<string, string | number | boolean | undefined> | undefined
   /** signs the request for the bot's socket with `X-Twilio-Signature`, for a bot that checks it with this token */
-  authToken?: string
+  authToken?: string | undefined
 }
 
 const BridgeOptionsSchema = Type.Object(

@@ -1,4 +1,5 @@
 import { Type, type Static, type TObject, type TProperties } from '@sinclair/typebox'
+import type { OrUndefined } from '../model/checkOptions.js'
 import { MixTypeSchema } from '../model/schema.js'
 import type { TranscribeProperties } from './jambonzVerbs.js'
 
@@ -191,14 +192,14 @@ const strict = <T extends TProperties>(properties: T): TObject<T> =>
 
 /** The options of a `listen` or `stream`: in the verb, in `{ listen: {…} }` and in `dial`. */
 export const ListenOptionsSchema = strict(foreground)
-export type ListenOptions = Static<typeof ListenOptionsSchema>
+export type ListenOptions = OrUndefined<Static<typeof ListenOptionsSchema>>
 
 /** The options of a `listen` in `config`, which runs in the background of the verbs that follow. */
 export const ConfigListenSchema = strict({
   enable: Type.Optional(Type.Boolean({ default: true, description: '`false` ends the background listen' })),
   ...background
 })
-export type ConfigListen = Static<typeof ConfigListenSchema>
+export type ConfigListen = OrUndefined<Static<typeof ConfigListenSchema>>
 
 export const ListenVerbSchema = strict({ verb: Type.Literal('listen'), ...foreground })
 export type ListenVerb = Static<typeof ListenVerbSchema>

@@ -104,7 +104,7 @@ t.test('text and samples of another kind are refused, since the caller would hea
     ['UklGRg==', 'a string'],
     [new Float32Array(160), 'a Float32Array'],
     [new Int32Array(160), 'a Int32Array']
-  ] as Array<[unknown, string]>) {
+  ] as Array<[never, string]>) {
     for (const write of ['write', 'end'] as const) {
       const { stream, sent, log } = await streamPair(t, streaming)
       stream.on('error', () => {})

@@ -115,10 +115,16 @@ function members(
   type: (part: JsonSchema, indent: string) => string
 ): string {
   const lines = Object.entries(schema.properties ?? {}).map(([name, part]) => {
-    const optional = schema.required?.includes(name) ? '' : '?'
-    return `${comment(part.description, indent)}${indent}${key(name)}${optional}: ${type(part, indent)}\n`
+    const ofPart = type(part, indent)
+    const declared = schema.required?.includes(name) ? `: ${ofPart}` : `?: ${orUndefined(ofPart)}`
+    return `${comment(part.description, indent)}${indent}${key(name)}${declared}\n`
   })
   return lines.join('')
+}
+
+/** Optional properties may be undefined, also for users who compile with `exactOptionalPropertyTypes`. */
+function orUndefined(type: string): string {
+  return type === 'unknown' ? type : `${type} | undefined`
 }
 
 function typeOf(schema: JsonSchema, indent: string, refer: (ref: string) => string): string {

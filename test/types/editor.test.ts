@@ -117,7 +117,11 @@ const otherMistakes: Array<[code: string, text: RegExp]> = [
   [
     "app.jambonz.calls.create({ from: '1', to: { type: 'phone', number: '2' }, callHook: '/a' })",
     /jambonz calls it call_hook/
-  ]
+  ],
+  ["app.jambonz.audio('/a', (stream) => { stream.write('Hello') })", /'string' is not assignable to .*L16/],
+  ["app.jambonz.audio('/a', (stream) => { stream.write({ text: 'Hello' }) })", /L16/],
+  ["app.jambonz.audio('/a', (stream) => { stream.write(new Float32Array(160)) })", /L16/],
+  ["app.jambonz.audio('/a', (stream) => { stream.end('Hello') })", /L16/]
 ]
 const right = [
   "[{ verb: 'say', text: 'x' }]",
@@ -172,6 +176,70 @@ const applications = [
    await app.jambonz.calls.redirect('sid', { verb: 'hangup' })
    await app.jambonz.calls.redirect('sid', await helper())`
 ]
+/** Applications in which every optional value is a variable that may be undefined, and that use the stream as Node's streams. */
+const unsure = [
+  `import { Redis } from 'ioredis'
+   import { memoryStore } from '../../lib/index.js'
+   import { redisStore } from '../../lib/store/redis.js'
+   declare const some: { text?: string; count?: number; yes?: boolean }
+   const { text, count, yes } = some
+   await app.register(jambonzListen, {
+     webhookSecret: text, secret: text, publicUrl: text, callTtl: count, strict: yes,
+     auth: text ? { username: 'a', password: text } : undefined,
+     store: text ? redisStore(new Redis(text), { prefix: text, timeout: count }) : memoryStore({ maxCalls: count }),
+     recording: { directory: text, fillGaps: yes, retention: { maxAge: count } },
+     limits: { maxStreams: count },
+     api: text ? { baseUrl: text, accountSid: text, token: text, timeout: count } : undefined,
+     fallback: text ? [{ verb: 'say', text }] : undefined
+   })
+   app.jambonz.webhook('/v', { env: { NAME: { type: 'string', description: '', default: text } } }, async ({ call }) => [
+     { verb: 'config', listen: { enable: yes, sampleRate: yes ? 8000 : undefined }, recognizer: undefined },
+     { verb: 'gather', actionHook: '/g', say: { text: 'x', language: text }, timeout: count },
+     {
+       verb: 'dial', callerId: call.from, target: [{ type: 'phone', number: '+1', trunk: text }],
+       listen: { metadata: yes ? { a: 1 } : undefined, maxLength: count, actionHook: { url: '/x', method: yes ? 'GET' : undefined } }
+     },
+     { say: { text: 'x', loop: count } },
+     { verb: 'listen', id: text, bidirectionalAudio: { enabled: yes, streaming: yes }, wsAuth: undefined, transcribe: undefined }
+   ])
+   app.jambonz.audio('/a', { record: yes, output: yes, paced: count }, async (stream) => {
+     stream.utterance({ id: text, text })
+     await stream.play(Buffer.alloc(2), { id: text, queue: yes, sampleRate: count })
+   })
+   await app.jambonz.calls.redirect('sid', [{ verb: 'say', text: 'x', id: text }], { queue: yes })
+   await app.jambonz.calls.create({ from: '1', to: { type: 'phone', number: '2' }, call_hook: text, timeout: count })
+   await app.jambonz.drain(count, { handover: yes })`,
+  `import { simulateCall } from '../../lib/simulator/index.js'
+   import { bridgeTwilio } from '../../lib/twilio/index.js'
+   import { s3Sink } from '../../lib/recording/s3.js'
+   import { S3Client } from '@aws-sdk/client-s3'
+   declare const some: { text?: string; count?: number; yes?: boolean }
+   const { text, count, yes } = some
+   await simulateCall({
+     url: text, hook: text, press: text, webhookSecret: text, hangUpAfterMs: count, speech: undefined,
+     bLeg: { answer: yes, answerAfterMs: count }, faults: { noMetadata: yes }, transcripts: [{ text: 'x', atMs: count }]
+   })
+   s3Sink({ client: new S3Client({}), bucket: 'b', prefix: text, partSize: count, key: undefined })
+   app.jambonz.audio('/a', (stream) => bridgeTwilio(stream, 'wss://b', { authToken: text, customParameters: undefined }))`,
+  `import { Duplex, Readable, type Writable } from 'node:stream'
+   import { pipeline } from 'node:stream/promises'
+   import type { AudioStream } from '../../lib/index.js'
+   app.jambonz.audio('/a', async (stream: AudioStream) => {
+     const [duplex, writable, readable, both]: [Duplex, Writable, NodeJS.ReadableStream, NodeJS.ReadWriteStream] =
+       [stream, stream, stream, stream]
+     const web = Duplex.toWeb(stream)
+     const pcm: Buffer | null = stream.read()
+     const audio: Uint8Array | Int16Array = pcm ?? new Int16Array(160)
+     stream.write(audio)
+     stream.write(audio, (err) => { app.log.info(err?.message) })
+     stream.write(new Uint8Array(2), undefined, () => {})
+     Readable.from([Buffer.alloc(2)]).pipe(stream).write(Buffer.alloc(2))
+     await pipeline(Readable.from([Buffer.alloc(2)]), stream)
+     await pipeline(stream, stream)
+     stream.end(audio, () => {}).end()
+     return { duplex, writable, readable, both, web }
+   })`
+].map((code) => ({ code, file: edit(code) }))
 const whole = applications.map((code) => ({ code, file: edit(code) }))
 
 t.test('a mistake in a verb is a type error that names the mistake', async (t) => {
@@ -181,4 +249,8 @@ t.test('a mistake in a verb is a type error that names the mistake', async (t) =
 
 t.test('applications as users write them need no cast, with the strictest settings', async (t) => {
   for (const { code, file } of whole) t.strictSame(file.errors(), [], code)
+})
+
+t.test('values that may be undefined need no cast, with exactOptionalPropertyTypes', async (t) => {
+  for (const { code, file } of unsure) t.strictSame(file.errors(), [], code)
 })

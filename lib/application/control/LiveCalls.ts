@@ -106,9 +106,13 @@ export class LiveCalls {
    * the present verb ends and the remaining verbs are dropped: a call over a websocket then waits for new verbs,
    * a call over HTTP ends.
    */
-  redirect(callSid: string, verb: Verb, options?: { queue?: boolean }): Promise<void>
-  redirect(callSid: string, verbs: VerbsResult, options?: { queue?: boolean }): Promise<void>
-  async redirect(callSid: string, verbs: HandlerResult, options: { queue?: boolean } = {}): Promise<void> {
+  redirect(callSid: string, verb: Verb, options?: { queue?: boolean | undefined }): Promise<void>
+  redirect(callSid: string, verbs: VerbsResult, options?: { queue?: boolean | undefined }): Promise<void>
+  async redirect(
+    callSid: string,
+    verbs: HandlerResult,
+    options: { queue?: boolean | undefined } = {}
+  ): Promise<void> {
     checkOptions(RedirectOptionsSchema, options, 'options of calls.redirect()')
     const { queue = false } = options
     const sent = asJson(verbs)
@@ -161,7 +165,7 @@ export class LiveCalls {
     callSid: string,
     command: string,
     data?: unknown,
-    options: { toolCallId?: string } = {}
+    options: { toolCallId?: string | undefined } = {}
   ): Promise<void> {
     checkOptions(CommandOptionsSchema, options, 'options of calls.command()')
     if (typeof command !== 'string' || command === '') {

@@ -12,7 +12,7 @@ export interface ApiOptions {
   /** token of the account; logs and errors never contain it */
   readonly token: string
   /** ms that a request may take. Default: 10,000 */
-  readonly timeout?: number
+  readonly timeout?: number | undefined
 }
 
 /** Body of `POST …/Calls`: see jambonz' documentation. Other properties are sent unchanged. */
@@ -20,23 +20,23 @@ export interface CreateCall {
   from: string
   /** `{ type: 'phone', number }`, `{ type: 'user', name }`, `{ type: 'sip', sipUri }`, … */
   to: Readonly<Record<string, unknown>>
-  call_hook?: string | Readonly<Record<string, unknown>>
-  call_status_hook?: string | Readonly<Record<string, unknown>>
-  application_sid?: string
-  callerName?: string
-  fromHost?: string
-  answerOnBridge?: boolean
+  call_hook?: string | Readonly<Record<string, unknown>> | undefined
+  call_status_hook?: string | Readonly<Record<string, unknown>> | undefined
+  application_sid?: string | undefined
+  callerName?: string | undefined
+  fromHost?: string | undefined
+  answerOnBridge?: boolean | undefined
   /** seconds of ringing */
-  timeout?: number
+  timeout?: number | undefined
   /** seconds after which jambonz ends the call */
-  timeLimit?: number
+  timeLimit?: number | undefined
   /** SIP headers of the INVITE */
-  headers?: Readonly<Record<string, unknown>> | null
+  headers?: Readonly<Record<string, unknown>> | null | undefined
   /** data that jambonz sends with each request of the call, as `customerData` */
-  tag?: Readonly<Record<string, unknown>> | null
+  tag?: Readonly<Record<string, unknown>> | null | undefined
   /** detection of an answering machine */
-  amd?: Readonly<Record<string, unknown>> | null
-  app_json?: string
+  amd?: Readonly<Record<string, unknown>> | null | undefined
+  app_json?: string | undefined
   [property: string]: unknown
   // Names that do not exist, so that a compiler reports them
   callHook?: 'jambonz calls it call_hook'

@@ -13,14 +13,14 @@ const SAFE_ID = /^[\w .:@+#-]{1,64}$/
 
 export interface PlayOptions {
   /** the id in the `playDone` event. Default: `play~1`, `play~2`, … */
-  id?: string
+  id?: string | undefined
   /** true to play the file after the earlier files; false to stop the earlier files. Default: false */
-  queue?: boolean
+  queue?: boolean | undefined
   /**
    * Hz of raw L16 audio; the header of a WAV names its rate. Default: the rate in the verb's
    * `bidirectionalAudio`
    */
-  sampleRate?: number
+  sampleRate?: number | undefined
 }
 
 export interface FilePlaybackDeps {

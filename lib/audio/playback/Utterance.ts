@@ -9,9 +9,9 @@ const LETTER_MS = 66
 
 export interface UtteranceOptions {
   /** name of the utterance in `stream.output` and in the `Listen`. Default: `utterance-1`, `utterance-2`, … */
-  id?: string
+  id?: string | undefined
   /** the words of the utterance; `done` then resolves to the words that the caller heard, too */
-  text?: string
+  text?: string | undefined
 }
 
 /** How an utterance ended. */

@@ -173,6 +173,9 @@ export class AudioStream extends SpeakingDuplex {
     this.#live.reader.wanted()
   }
 
+  override read(size?: number): Buffer | null
+  // No call matches this signature. With it, the stream has the type of Node's streams, whose read() hides the null.
+  override read(size?: number): Buffer
   override read(size?: number): Buffer | null {
     if (size !== 0) this.#live.readBy()
     return super.read(size) as Buffer | null

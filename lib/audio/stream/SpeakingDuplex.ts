@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 import type { AudioStreamEvents, MarkOutcome, PlayDone } from '../socket/types.js'
 import { kindOf } from '../../model/checkOptions.js'
 import { ERR_AUDIO_CLOSED, ERR_AUDIO_FILE } from '../../model/errors.js'
-import { l16Of } from '../../pcm/samples.js'
+import { l16Of, type L16 } from '../../pcm/samples.js'
 import type { Playback } from '../playback/Playback.js'
 import type { PlayOptions } from '../playback/FilePlayback.js'
 import type { OutputEntry } from '../../model/schema.js'
@@ -211,6 +211,10 @@ export abstract class SpeakingDuplex extends AudioDuplex {
    * Writes L16 audio, which the caller hears. Anything else would be noise, so it destroys the stream with
    * FST_JAMBONZ_AUDIO_FILE.
    */
+  override write(chunk: L16, callback?: WriteCallback): boolean
+  // No call matches this signature. With it, the stream has the type of Node's streams, which take text, too.
+  override write(chunk: never, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean
+  override write(chunk: L16, encoding: BufferEncoding | undefined, callback?: WriteCallback): boolean
   override write(
     chunk: unknown,
     encoding?: BufferEncoding | WriteCallback,
@@ -230,15 +234,17 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   }
 
   override end(callback?: () => void): this
-  override end(chunk: unknown, callback?: () => void): this
-  override end(chunk: unknown, encoding?: BufferEncoding, callback?: () => void): this
+  override end(chunk: L16, callback?: () => void): this
+  override end(chunk: never, encoding?: BufferEncoding | (() => void), callback?: () => void): this
+  override end(chunk: L16 | undefined, encoding: BufferEncoding | undefined, callback?: () => void): this
   override end(chunk?: unknown, encoding?: BufferEncoding | (() => void), callback?: () => void): this {
     if (chunk === undefined || chunk === null || typeof chunk === 'function') {
       return super.end(chunk, encoding as BufferEncoding, callback)
     }
     const pcm = this.#over ? undefined : l16Of(chunk)
     if (pcm !== undefined) return super.end(pcm, encoding as BufferEncoding, callback)
-    this.write(chunk)
+    // A value that is no audio: write() refuses it.
+    this.write(chunk as L16)
     return super.end(typeof encoding === 'function' ? encoding : callback)
   }
 
