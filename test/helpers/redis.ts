@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -90,6 +90,32 @@ export async function startRedis(t: Test, ...args: string[]): Promise<RedisServe
   t.teardown(() => server.remove())
   await server.start()
   return server
+}
+
+/**
+ * Opens a port that leads new connections to the port `target`, which the test may change, as the address of a managed
+ * Redis does. Open connections stay as they are.
+ */
+export async function movableAddress(t: Test, target: number): Promise<{ port: number; target: number }> {
+  const open = new Set<Socket>()
+  const server = createServer((near) => {
+    const far = connect(address.target, '127.0.0.1')
+    for (const [one, other] of [
+      [near, far],
+      [far, near]
+    ] as const) {
+      open.add(one)
+      one.pipe(other)
+      one.on('error', () => other.destroy()).on('close', () => other.destroy())
+    }
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => {
+    for (const socket of open) socket.destroy()
+    server.close()
+  })
+  await once(server, 'listening')
+  const address = { port: (server.address() as AddressInfo).port, target }
+  return address
 }
 
 /** Starts a sentinel. `file`: its configuration file, which the sentinel also writes to. */

@@ -10,7 +10,14 @@ import { Clock, Instances } from '../../lib/store/redis/Instances.js'
 import { Keys } from '../../lib/store/redis/keys.js'
 import { redisStore, type RedisClient, type RedisStoreOptions } from '../../lib/store/redis.js'
 import { keepingLogger } from '../helpers/log.js'
-import { freePort, noRedis, RedisServer, startRedis, watchCommands } from '../helpers/redis.js'
+import {
+  freePort,
+  movableAddress,
+  noRedis,
+  RedisServer,
+  startRedis,
+  watchCommands
+} from '../helpers/redis.js'
 import { withVerbs, type StoreWithVerbs } from '../helpers/storeVerbs.js'
 import { until } from '../helpers/until.js'
 
@@ -543,6 +550,31 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
       await a.store.claim('c1', 'l1')
       await a.store.close()
       t.match(listenOf(await b.store.waitFor('c1', 'l1', isOver, 5_000), 'l1'), { endReason: 'lost' })
+    }
+  )
+
+  t.test(
+    'after a failover behind one address, the store leaves the old master that still answers',
+    { buffered: true },
+    async (t) => {
+      const old = await startRedis(t)
+      const next = await startRedis(t)
+      const address = await movableAddress(t, old.port)
+      const client = new Redis(address.port, { lazyConnect: true })
+      t.teardown(() => client.disconnect())
+      const { store } = await instanceOf(t, client)
+      await store.update('c1', { call: { from: '1' } })
+      await clientOf(t, old).replicaof('127.0.0.1', next.port)
+      await store.update('c2', { call: { from: '2' } })
+      t.equal(store.health?.().available, false)
+      address.target = next.port
+      await until(() => store.health?.().available, 'the store to be back')
+      const b = await instanceOf(t, clientOf(t, next), { name: 'b' })
+      t.match(await b.store.get('c2'), { from: '2' })
+      await store.claim('c2', 'l1')
+      const waiting = b.store.waitFor('c2', 'l1', isOver, 5_000)
+      await store.update('c2', { listens: [{ id: 'l1', state: 'ended', endReason: 'closed' }] })
+      t.match(listenOf(await waiting, 'l1'), { endReason: 'closed' })
     }
   )
 

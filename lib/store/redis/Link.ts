@@ -107,6 +107,12 @@ class Late extends Away {}
 const OUTAGE =
   /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
 
+/**
+ * The error codes of a server that is no longer the master. Its address may lead to the new master, but only new
+ * connections get there.
+ */
+const DEMOTED = /^(?:READONLY|MASTERDOWN|NOREPLICAS)\b/
+
 /** Returns true if Redis is available, and refused only the one command that failed. */
 export function isRefusal(err: unknown): boolean {
   return err instanceof Error && err.name === 'ReplyError' && !OUTAGE.test(err.message)
@@ -251,8 +257,8 @@ export class Link {
       onReturned()
     } catch (err) {
       this.#problem = err
-      // The connections may be dead, so they are replaced by new ones.
-      if (err instanceof Late) {
+      // The connections may be dead, or lead to a server that is no longer the master, so they are replaced by new ones.
+      if (err instanceof Late || (err instanceof Error && DEMOTED.test(err.message))) {
         this.#commands.disconnect(true)
         this.#subscriber.disconnect(true)
       }
