@@ -478,11 +478,17 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
   }
 
   t.test(
-    'a call whose listens are on two instances is handed over as a whole',
+    'a call whose listens are on two instances is handed over as a whole, also if messages between them are lost',
     { buffered: true },
     async (t) => {
-      for (const goes of ['background', 'foreground'] as const) {
+      for (const [goes, message] of [
+        ['background', 'comes'],
+        ['foreground', 'comes'],
+        ['background', 'is lost'],
+        ['foreground', 'is lost']
+      ] as const) {
         const { a, b, lead, call: dial } = await two(t, redis, beside({ verb: 'pause', length: 1 }))
+        if (message === 'is lost') for (const { store } of [a, b]) store.tell = () => {}
         const call = dial()
         call.on('listen:open', ({ role }) => {
           if (role === 'background') lead(b)
@@ -500,7 +506,7 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
         call.hangUp()
         const story = await call
         await until(() => stays.ended.length === 2, 'both ends')
-        t.strictSame(going.ended, [], `the ${goes}`)
+        t.strictSame(going.ended, [], `the ${goes} goes, and the message ${message}`)
         t.match(
           stays.ended.map(({ endReason }) => endReason),
           ['closed', 'closed']

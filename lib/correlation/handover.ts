@@ -2,7 +2,7 @@ import { hasCredentials, isSameCredentials, type Credentials } from '../model/cr
 import { isObject, type Data } from '../model/json.js'
 import { listenIn } from '../model/callWrite.js'
 import { isOffered, isOpen, lengthLeft, stageOf, watchPart } from '../model/listenLife.js'
-import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
+import type { Call, EndReason, Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, listenKeyOf } from '../verbs/index.js'
 import { wallClock } from '../model/time.js'
@@ -24,10 +24,7 @@ const MAX_IN_VAIN = 8
  */
 const DELAY = 50
 
-/**
- * ms to wait for the next socket of a listen that jambonz was asked to start again, and for the first socket of a listen
- * whose call has ended. Normally a socket opens at once. jambonz tries for 10 s to open it.
- */
+/** ms to wait for the next socket of a listen, or for its first one if its call has ended. jambonz tries for 10 s. */
 const SOCKET_WAIT = 15_000
 /** ms that a listen waits for a store that is away. After that, the listen is left unchanged. */
 const RETURN_WAIT = 600_000
@@ -167,6 +164,25 @@ function canGoOn(call: StoredCall, listen: StoredListen): boolean {
 export function goingOn(call: StoredCall): string[] {
   const inFront = call.listens.filter((listen) => isOpen(listen) && canGoOn(call, listen))
   return inFront.length === 0 ? [] : [...openBackgrounds(call), ...inFront].map(({ id }) => id)
+}
+
+/**
+ * Resolves to true if jambonz closed a listen's socket because another instance hands over the call, also if the message
+ * of that instance has not come: the store says that another listen is open again. `known`: the call as it was before.
+ */
+export async function goesOnWithCall(
+  { store }: Correlation,
+  known: Call,
+  { id, nested }: Listen,
+  reason: EndReason
+): Promise<boolean> {
+  const hasOthers = nested === 'config' || known.listens.length > 1
+  if (!store.shared || !hasOthers || (reason !== 'closed' && reason !== 'otherEnded')) return false
+  const call = await store.get(known.callSid)
+  const listen = call?.endedAt === undefined ? listenIn(call, id) : undefined
+  if (call === undefined || listen === undefined) return false
+  const isHandedOver = call.listens.some((other) => other.id !== id && stageOf(other) === 'open again')
+  return isHandedOver && (backgroundToGoOn(listen) !== undefined || canGoOn(call, listen))
 }
 
 /** Returns the background listens of the call that have a socket, and that other instances can continue. */

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { Correlation, ListenFields } from '../correlation/Correlation.js'
 import type { Correlated } from '../model/callWrite.js'
+import { goesOnWithCall } from '../correlation/handover.js'
 import { hooked } from '../correlation/hookCame.js'
 import { identified } from '../correlation/identified.js'
 import { recordingsOf } from '../correlation/recorded.js'
@@ -258,7 +259,8 @@ export class LiveListen {
       ...outputOf(listen, live.output)
     }
     const saving = this.#save(listen, { ...listen, ...ended, state: 'ended', connected: true })
-    const goesOn = this.#handsOver && (reason === 'drained' || reason === 'otherEnded')
+    const handsOver = this.#handsOver && (reason === 'drained' || reason === 'otherEnded')
+    const goesOn = handsOver || (await this.#enqueue(() => goesOnWithCall(correlation, call, listen, reason)))
     const given = goesOn ? await this.#give(listen, segment) : undefined
     return given
       ? async () => {
@@ -266,9 +268,7 @@ export class LiveListen {
           await this.#enqueue(() => correlation.saved(given.listen, given.listen.segments?.length, saved))
           this.#endTrace({ ...listen, ...saved }, end, true)
         }
-      : async () => {
-          await this.#end(call, listen, { ...end, reason }, { ...ended, ...(await saving) })
-        }
+      : async () => await this.#end(call, listen, { ...end, reason }, { ...ended, ...(await saving) })
   }
 
   /** Marks the listen in the store as free for another instance. Resolves to undefined if the listen has ended. */
