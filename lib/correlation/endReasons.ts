@@ -227,14 +227,16 @@ export function neverBegan(
 
 /** Logs that a listen has ended whose socket never came. `shared`: true if several instances share the store. */
 export function logNeverCame(logger: FastifyBaseLogger, { call, listen }: Correlated, shared: boolean): void {
-  const { callSid, id: listenId, endReason } = listen
+  const { callSid, id: listenId, endReason, reportedDuration } = listen
   if (neverBegan(listen, call)) {
     logger.info({ callSid, listenId }, 'the call ended before the listen began')
     return
   }
+  // A hook without a duration says that jambonz could not open the socket, for example because we refused it.
+  const isElsewhere = reportedDuration !== undefined && !shared
   logger.warn(
     { callSid, listenId, endReason },
-    `listen ended before its socket came${shared ? '' : '. Several instances need a shared store'}`
+    `listen ended before its socket came${isElsewhere ? '. jambonz has opened it, so it reached another instance, and several instances need a shared store' : ''}`
   )
 }
 

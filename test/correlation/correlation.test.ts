@@ -16,7 +16,7 @@ const CALL = 'c1'
 
 async function start(t: Test, expected: Partial<Listen> = {}) {
   const secret = new Hmac('a secret of these tests')
-  const { logger } = keepingLogger()
+  const { logger, said } = keepingLogger()
   const correlation = new Correlation({
     store: memoryStore(),
     secret,
@@ -43,7 +43,7 @@ async function start(t: Test, expected: Partial<Listen> = {}) {
   await correlation.answered(CALL, [asked], undefined)
   const claimed = await correlation.claimed({ listenId: id, unknown: false, paused: false, issuer: 'xyz' })
   if (claimed.outcome !== 'claimed') throw new Error(claimed.outcome)
-  return { correlation, id, ended, listen: claimed.listen }
+  return { correlation, id, ended, listen: claimed.listen, said }
 }
 
 const payload = { callSid: CALL, fields: { callStatus: 'in-progress' } }
@@ -380,6 +380,23 @@ t.test('a listen that has not begun ends with its call, once, as notConnected', 
     t.equal(ended.length, 1, order)
   }
 })
+
+t.test(
+  'a listen without a socket is logged as that of another instance only if jambonz had opened it',
+  async (t) => {
+    for (const [duration, isElsewhere] of [
+      [undefined, false],
+      [3, true]
+    ] as const) {
+      const { correlation, id, listen, said } = await start(t)
+      hurry(correlation.store)
+      await correlation.released(listen)
+      await hookCame(correlation, { listenId: id, call: payload, isOfListen: true, duration })
+      t.equal(said('listen ended before its socket came').length, 1)
+      t.equal(said('several instances need a shared store').length, isElsewhere ? 1 : 0)
+    }
+  }
+)
 
 t.test('a socket or a hook that the final status of its call has overtaken is not lost', async (t) => {
   for (const duration of [undefined, 3]) {
