@@ -29,11 +29,6 @@ const MemoryStoreOptionsSchema = Type.Object(
 
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
-/**
- * The share of all calls that is dropped together when the store is full. To drop calls one by one would be
- * slower, because a Map looks for its oldest entry from the beginning, and passes all deleted entries.
- */
-const LOT = 1 / 32
 /** minimum ms between two warnings that calls were dropped whose sockets are open, or may still come */
 const WARN_EVERY = 60_000
 
@@ -46,11 +41,16 @@ export function memoryStore(options: MemoryStoreOptions = {}): CallStore {
   return new MemoryStore(options.maxCalls ?? DEFAULT_MAX_CALLS)
 }
 
-/** A call, and what the store itself needs. */
-interface Entry extends KeptCall {
+/** A call in the store, with its neighbours in the chain of its rank. */
+interface Entry {
+  call: StoredCall
+  final: readonly string[]
+  readonly callSid: string
   /** time at which the call expires, whole ms of performance.now(): V8 would box a fraction */
-  readonly expires: number
-  readonly rank: Rank
+  expires: number
+  rank: Rank
+  older: Entry | undefined
+  newer: Entry | undefined
 }
 
 /**
@@ -71,16 +71,39 @@ function live(entry: Entry | undefined): Entry | undefined {
   return isLive ? entry : undefined
 }
 
+/** The calls of one rank, in the order of their last events. */
+class Chain {
+  oldest: Entry | undefined
+  #newest: Entry | undefined
+
+  /** Adds an entry that is in no chain, as the newest. */
+  add(entry: Entry): void {
+    entry.older = this.#newest
+    entry.newer = undefined
+    if (this.#newest === undefined) this.oldest = entry
+    else this.#newest.newer = entry
+    this.#newest = entry
+  }
+
+  remove({ older, newer }: Entry): void {
+    if (older === undefined) this.oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.#newest = older
+    else newer.older = older
+  }
+}
+
 class MemoryStore implements CallStore {
   readonly shared = false
+  readonly #calls = new Map<string, Entry>()
   /**
-   * the calls of each rank, by callSid; the call with the oldest last event first. With all calls in one Map, a full
-   * store would pass thousands of calls of another rank to find those that it drops.
+   * The order in which a full store drops its calls. It is kept beside the Map, since a Map would pass all entries that
+   * were deleted, and all calls of other ranks, to find the oldest one.
    */
-  readonly #calls: Readonly<Record<Rank, Map<string, Entry>>> = {
-    idle: new Map(),
-    expecting: new Map(),
-    streaming: new Map()
+  readonly #chains: Readonly<Record<Rank, Chain>> = {
+    idle: new Chain(),
+    expecting: new Chain(),
+    streaming: new Chain()
   }
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
@@ -99,18 +122,16 @@ class MemoryStore implements CallStore {
   }
 
   async get(callSid: string): Promise<StoredCall | undefined> {
-    return live(this.#find(callSid))?.call
+    return live(this.#calls.get(callSid))?.call
   }
 
   async list(): Promise<StoredCall[]> {
     this.#sweep()
-    return RANKS.flatMap((rank) => Array.from(this.#calls[rank].values(), ({ call }) => call)).sort(
-      newestFirst
-    )
+    return Array.from(this.#calls.values(), ({ call }) => call).sort(newestFirst)
   }
 
   async write(callSid: string, write: CallWrite): Promise<Written> {
-    const found = this.#find(callSid)
+    const found = this.#calls.get(callSid)
     const before = live(found)
     const { kept, applied } = applyWrite(callSid, before, write)
     if (kept === undefined) return { created: false, applied, kept: true, call: newCall(callSid) }
@@ -150,38 +171,38 @@ class MemoryStore implements CallStore {
     this.#waiters.close()
   }
 
-  #find(callSid: string): Entry | undefined {
-    const { idle, expecting, streaming } = this.#calls
-    return expecting.get(callSid) ?? streaming.get(callSid) ?? idle.get(callSid)
-  }
-
-  /** Keeps a call in place of `before`, its present entry. It becomes the newest call of its rank. */
-  #keep(callSid: string, { call, final }: KeptCall, before: Entry | undefined): void {
+  /** Keeps a call, of which `found` is the present entry. It becomes the newest call of its rank. */
+  #keep(callSid: string, { call, final }: KeptCall, found: Entry | undefined): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const rank = rankOf(call)
     const ttl = rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl
     const expires = Math.ceil(performance.now() + ttl)
-    if (before !== undefined) this.#calls[before.rank].delete(callSid)
-    this.#calls[rank].set(callSid, { call, final, expires, rank })
-    if (this.#size > this.#maxCalls) this.#forget(callSid)
+    if (found === undefined) {
+      const entry = { call, final, callSid, expires, rank, older: undefined, newer: undefined }
+      this.#calls.set(callSid, entry)
+      this.#chains[rank].add(entry)
+      if (this.#calls.size > this.#maxCalls) this.#forgetOldest(entry)
+      return
+    }
+    this.#chains[found.rank].remove(found)
+    Object.assign(found, { call, final, expires, rank })
+    this.#chains[rank].add(found)
   }
 
-  get #size(): number {
-    const { idle, expecting, streaming } = this.#calls
-    return idle.size + expecting.size + streaming.size
+  #forget(entry: Entry): void {
+    this.#calls.delete(entry.callSid)
+    this.#chains[entry.rank].remove(entry)
   }
 
-  /** Drops calls, in the order of RANKS, until a LOT of the space is free. Never drops `newest`. */
-  #forget(newest: string): void {
-    let surplus = this.#size - this.#maxCalls + Math.floor(this.#maxCalls * LOT)
+  /** Drops the oldest call of the first rank that has one, but never `newest`. */
+  #forgetOldest(newest: Entry): void {
     for (const rank of RANKS) {
-      for (const callSid of this.#calls[rank].keys()) {
-        if (surplus <= 0) return
-        if (callSid === newest) continue
-        this.#calls[rank].delete(callSid)
-        surplus--
-        if (rank !== 'idle') this.#warn()
-      }
+      const { oldest } = this.#chains[rank]
+      const entry = oldest === newest ? newest.newer : oldest
+      if (entry === undefined) continue
+      this.#forget(entry)
+      if (rank !== 'idle') this.#warn()
+      return
     }
   }
 
@@ -197,9 +218,6 @@ class MemoryStore implements CallStore {
 
   /** Drops calls that have expired. */
   #sweep(): void {
-    const now = performance.now()
-    for (const calls of [this.#calls.idle, this.#calls.expecting]) {
-      for (const [callSid, { expires }] of calls) if (expires <= now) calls.delete(callSid)
-    }
+    for (const entry of this.#calls.values()) if (live(entry) === undefined) this.#forget(entry)
   }
 }

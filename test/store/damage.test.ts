@@ -331,6 +331,26 @@ t.test('a flood of new calls evicts no call that expects a socket or has a socke
   t.equal(said('the memory store is full').length, 1, 'the warning is logged once a minute')
 })
 
+t.test('a full memory store drops the call with the oldest last event for each new call', async (t) => {
+  const store = withVerbs(memoryStore({ maxCalls: 3 }), 'a')
+  await store.start({ callTtl: 60_000, instance: 'a', logger: keepingLogger().logger })
+  t.teardown(() => store.close())
+  const kept = async (): Promise<string> =>
+    (await store.list())
+      .map(({ callSid }) => callSid)
+      .sort()
+      .join('')
+  for (const callSid of ['a', 'b', 'c', 'a', 'd']) await store.update(callSid, { call: { from: 'x' } })
+  t.equal(await kept(), 'acd')
+  await store.update('c', { listens: [{ id: 'l1', path: '/audio' }] })
+  await store.update('e', { call: { from: 'x' } })
+  await store.update('f', { call: { from: 'x' } })
+  t.equal(await kept(), 'cef', 'a call that expects a socket stays')
+  await store.update('c', { listens: [{ id: 'l1', state: 'ended' }] })
+  for (const callSid of ['g', 'h', 'i']) await store.update(callSid, { call: { from: 'x' } })
+  t.equal(await kept(), 'ghi')
+})
+
 t.test(
   'in a flood of calls that all expect a socket, late calls take little more time than early calls',
   async (t) => {
