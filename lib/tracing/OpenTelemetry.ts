@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Context, Span, SpanContext, SpanKind, Tracer } from '@opentelemetry/api'
+import type { Context, Span, SpanContext, SpanKind, Tracer, TracerProvider } from '@opentelemetry/api'
 import type { Attributes, SpanOptions, Trace, Tracing } from '../listening/tracing.js'
 import { isNotInstalled } from '../model/errors.js'
 
@@ -7,6 +7,11 @@ type Api = typeof import('@opentelemetry/api')
 
 const TRACE_ID_BYTES = 16
 const SPAN_ID_BYTES = 8
+
+const NAME = 'fastify-jambonz-listen'
+
+/** A provider of the API, which delegates to the provider of an SDK, or the provider of an SDK itself. */
+type Provider = TracerProvider & { getDelegateTracer?: (name: string) => Tracer | undefined }
 
 interface Place {
   kind: SpanKind
@@ -18,40 +23,61 @@ interface Place {
 /** Tracing with @opentelemetry/api. The application may register its SDK before or after the plugin. */
 export class OpenTelemetry implements Tracing {
   readonly #api: Api
-  readonly #tracer: Tracer
+  #known: Tracer | undefined
 
   constructor(api: Api) {
     this.#api = api
-    this.#tracer = api.trace.getTracer('fastify-jambonz-listen')
   }
 
   request(name: string, options: SpanOptions): Trace | undefined {
+    const tracer = this.#tracer()
+    if (tracer === undefined) return undefined
     const { SpanKind, context } = this.#api
     const [active, remote] = [this.#active(), this.#remote(options.b3)]
     // If an HTTP instrumentation has begun a span for the request, this span becomes the parent, since a
     // request has one trace. If jambonz has begun another trace, the new span gets a link to jambonz' trace.
     return active
-      ? this.#begin(name, options, { kind: SpanKind.INTERNAL, parent: context.active(), linked: remote })
-      : this.#begin(name, options, { kind: SpanKind.SERVER, parent: this.#after(remote), linked: undefined })
+      ? this.#begin(tracer, name, options, {
+          kind: SpanKind.INTERNAL,
+          parent: context.active(),
+          linked: remote
+        })
+      : this.#begin(tracer, name, options, {
+          kind: SpanKind.SERVER,
+          parent: this.#after(remote),
+          linked: undefined
+        })
   }
 
   task(name: string, options: SpanOptions): Trace | undefined {
+    const tracer = this.#tracer()
+    if (tracer === undefined) return undefined
     const [active, remote] = [this.#active(), this.#remote(options.b3)]
-    return this.#begin(name, options, {
+    return this.#begin(tracer, name, options, {
       kind: this.#api.SpanKind.SERVER,
       parent: this.#after(remote),
       linked: active
     })
   }
 
+  /** Returns the tracer of the application's SDK; undefined as long as there is none, since nothing is traced then. */
+  #tracer(): Tracer | undefined {
+    if (this.#known !== undefined) return this.#known
+    // Until an SDK is registered, the API has a provider that delegates to no other.
+    const provider: Provider = this.#api.trace.getTracerProvider()
+    this.#known = provider.getDelegateTracer ? provider.getDelegateTracer(NAME) : provider.getTracer(NAME)
+    return this.#known
+  }
+
   #begin(
+    tracer: Tracer,
     name: string,
     { attributes, startedAt }: SpanOptions,
     { kind, parent, linked }: Place
   ): Trace | undefined {
     const parentSpan = this.#api.trace.getSpanContext(parent)
     const link = linked && linked.traceId !== parentSpan?.traceId ? linked : undefined
-    const span = this.#tracer.startSpan(
+    const span = tracer.startSpan(
       name,
       { kind, attributes, startTime: startedAt, links: link && [{ context: link }] },
       parent
