@@ -234,21 +234,18 @@ const HAND_OVER_AGAIN = 500
 const EXPECTED_WITHIN = 15_000
 /** ms between two checks whether the call of an expected listen has ended */
 const LOOK_AGAIN = 250
-/**
- * Minimum ms between two removals of old listens. A Map looks for its oldest entry from the beginning, and passes all
- * deleted entries, so a removal with each answer would take longer than the rest of a webhook.
- */
-const FORGET_EVERY = 1_000
+/** Number of answered listens after which a new Map begins. Only a flood has more within EXPECTED_WITHIN. */
+const LOT = 4_096
 
 /** The listens that this instance answered in the last minutes and whose sockets have not come to it. */
 export class ExpectedListens {
   /**
-   * when each listen was last answered, whole ms of performance.now(), by listen id, in the order of the first answers.
-   * V8 would make an object of each fraction, and there is one for each answer of the last seconds.
+   * when each listen was last answered, whole ms of performance.now(), by listen id. V8 would make an object of each
+   * fraction, and there is one for each answer.
    */
-  readonly #answeredAt = new Map<string, number>()
-  /** the time at which old listens were last forgotten, ms of performance.now() */
-  #forgotAt = -Infinity
+  #latest = new Map<string, number>()
+  /** the listens answered before those of `#latest`; forgotten together, which costs less than one by one */
+  #earlier = new Map<string, number>()
   readonly #store: CallStore
 
   constructor(store: CallStore) {
@@ -256,24 +253,31 @@ export class ExpectedListens {
   }
 
   get size(): number {
-    this.#forgetOld()
-    return this.#answeredAt.size
+    const now = performance.now()
+    for (const [listenId, answeredAt] of this.#all()) {
+      if (now - answeredAt > EXPECTED_WITHIN) this.came(listenId)
+    }
+    return this.#earlier.size + this.#latest.size
   }
 
   add(listenId: string): void {
-    const now = performance.now()
-    if (now - this.#forgotAt > FORGET_EVERY) this.#forgetOld(now)
-    this.#answeredAt.set(listenId, Math.floor(now))
+    if (this.#latest.size >= LOT) {
+      this.#earlier = this.#latest
+      this.#latest = new Map()
+    }
+    this.#latest.set(listenId, Math.floor(performance.now()))
   }
 
   /** Notes that the socket of a listen has come to this instance. */
   came(listenId: string): void {
-    this.#answeredAt.delete(listenId)
+    this.#earlier.delete(listenId)
+    this.#latest.delete(listenId)
   }
 
   /** Forgets all listens, so that nobody waits for their sockets any longer. */
   clear(): void {
-    this.#answeredAt.clear()
+    this.#earlier.clear()
+    this.#latest.clear()
   }
 
   /**
@@ -282,7 +286,7 @@ export class ExpectedListens {
    */
   async settled(ms: number): Promise<void> {
     const deadline = performance.now() + ms
-    await Promise.all(Array.from(this.#answeredAt, ([listenId]) => this.#settled(listenId, deadline)))
+    await Promise.all(this.#all().map(([listenId]) => this.#settled(listenId, deadline)))
   }
 
   async #settled(listenId: string, deadline: number): Promise<void> {
@@ -291,21 +295,17 @@ export class ExpectedListens {
     const isSettled = (listen?: StoredListen): boolean => !['expected', 'unknown'].includes(stageOf(listen))
     for (;;) {
       const left = deadline - performance.now()
-      const answeredAt = this.#answeredAt.get(listenId)
+      const answeredAt = this.#latest.get(listenId) ?? this.#earlier.get(listenId)
       if (left <= 0 || answeredAt === undefined || performance.now() - answeredAt > EXPECTED_WITHIN) break
       const ms = Math.min(left, LOOK_AGAIN)
       const call = await this.#store.waitFor(callSid, listenId, isSettled, ms)
       if (call === undefined || call.endedAt !== undefined || isSettled(listenIn(call, listenId))) break
     }
-    this.#answeredAt.delete(listenId)
+    this.came(listenId)
   }
 
-  #forgetOld(now = performance.now()): void {
-    this.#forgotAt = now
-    for (const [listenId, answeredAt] of this.#answeredAt) {
-      if (now - answeredAt <= EXPECTED_WITHIN) return
-      this.#answeredAt.delete(listenId)
-    }
+  #all(): Array<[listenId: string, answeredAt: number]> {
+    return [...this.#earlier, ...this.#latest]
   }
 }
 
