@@ -124,7 +124,8 @@ export function registerWebhook<Schema extends FastifySchema>(
     const fields = callFields(payload)
     fields.transport = transport
     if (transport === 'websocket') fields.holder = correlation.deps.instance
-    request.call = await correlation.arrived(payload.call_sid, fields)
+    const { call } = await correlation.writeOf(payload.call_sid, fields)
+    request.call = call
   }
 
   /**

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { crc32 } from 'node:zlib'
 import type { FastifyRequest } from 'fastify'
 import { socketUrl } from '../listening/ownUrls.js'
 import { applicationOf, backgroundsOf } from '../correlation/handover.js'
@@ -39,6 +38,7 @@ export async function answer(
 ): Promise<object[]> {
   const { store, auth } = application.options
   const { verbs, listens } = prepareVerbs(result, new AnswerContext(application, request, call, store.shared))
+  if (listens.length === 0) return verbs
   for (const { id } of listens) application.liveListens.expected.add(id)
   // Only another instance that has the same store can continue a listen with the verbs that the call keeps.
   const known = await application.correlation.answered(
@@ -155,8 +155,8 @@ function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyReq
 
 /**
  * Returns the id of a listen by its place in the answer, `ordinal`. A repeated request gets the same ids as
- * long as none of the sockets has opened (feature-server repeats requests as the fragment of the url says). A
- * checksum of the body identifies the request. A replayed signed request gets new listens only MAX_REPLAYS
+ * long as none of the sockets has opened (feature-server repeats requests as the fragment of the url says). The url
+ * and the body identify the request. A replayed signed request gets new listens only MAX_REPLAYS
  * times.
  */
 function listenIdOf(
@@ -165,16 +165,16 @@ function listenIdOf(
   call: Call,
   ordinal: number
 ): string {
-  const body = bodyBytesOf(request) ?? ''
-  const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
-  const id = createListenId(secret, call.callSid, `${repeated}\n0`)
+  const body = bodyBytesOf(request) ?? undefined
+  const idOf = (generation: number): string =>
+    createListenId(secret, call.callSid, `${request.url}\n${ordinal}\n${generation}`, body)
+  const id = idOf(0)
   if (listenIn(call, id) === undefined) return id
-  const idOf = (generation: number) => createListenId(secret, call.callSid, `${repeated}\n${generation}`)
   const listens = new Map(call.listens.map((listen) => [listen.id, listen]))
   const first = firstWithout((generation) => listens.has(idOf(generation)))
   const last = idOf(first - 1)
   const signedAt = request[kSignedAt]
-  const isOld = signedAt !== null && replays.isOld(`${call.callSid}\n${signedAt}\n${repeated}`, first)
+  const isOld = signedAt !== null && replays.isOld(`${id}\n${signedAt}`, first)
   const { state, instance } = listens.get(last) ?? {}
   const isOpen = state === 'expected' && instance === undefined
   return isOpen || isOld ? last : idOf(first)

@@ -118,7 +118,7 @@ export function hookUrl(
  * request them.
  */
 function withQuery(path: string, rest: string, ours: string): string {
-  if (rest === '') return printable(`${path}?${ours}`)
+  if (rest === '') return `${printable(path)}?${ours}`
   const [query = '', ...fragment] = rest.startsWith('#') ? ['', rest] : rest.split(/(?=#)/)
   return printable(`${path}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`)
 }

@@ -158,14 +158,13 @@ export class Correlation {
   async answered(
     callSid: string,
     listens: readonly ExpectedListen[],
-    application: string | undefined,
-    backgrounds: ReadonlyMap<string, string> = new Map()
+    application?: string,
+    backgrounds?: ReadonlyMap<string, string>
   ): Promise<boolean> {
     if (listens.length === 0) return this.store.shared
-    const written =
-      backgrounds.size === 0
-        ? listens
-        : listens.map((listen) => ({ ...listen, background: backgrounds.get(listen.id) }))
+    const written = backgrounds?.size
+      ? listens.map((listen) => ({ ...listen, background: backgrounds.get(listen.id) }))
+      : listens
     const call = application === undefined ? undefined : { application }
     const { kept, call: after } = await this.store.write(callSid, [{ patch: { call, listens: written } }])
     for (const { id } of listens) endIfCallHasEnded(this, after, id)

@@ -78,12 +78,11 @@ export function applyWrite(
   write: CallWrite,
   now = isoTime()
 ): AppliedWrite {
-  const applied: boolean[] = []
-  for (const { guards } of write) applied.push(guards === undefined || holds(before?.call, guards))
+  const applied = write.map(({ guards }) => guards === undefined || holds(before?.call, guards))
   let kept = before
-  for (const [at, { patch, final }] of write.entries()) {
+  write.forEach(({ patch, final }, at) => {
     if (applied[at]) kept = applyPart(callSid, kept, patch, final, now)
-  }
+  })
   return { kept, applied }
 }
 

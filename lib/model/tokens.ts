@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Credentials } from './credentials.js'
 import { ERR_CALL_SID } from './errors.js'
 import type { PauseMode } from './schema.js'
@@ -9,11 +9,11 @@ const BLOCK = 64
 const DIGEST = 32
 /** maximum bytes of a message that is hashed at once; a webhook has one or two thousand */
 const MAX_AT_ONCE = 8_192
-/**
- * The bytes with which the key is combined (XOR) for the inner and for the outer hash of an HMAC (RFC 2104).
- */
+/** The bytes with which the key is combined (XOR) for the inner and for the outer hash of an HMAC (RFC 2104). */
 const INNER = 0x36
 const OUTER = 0x5c
+/** The byte with which the key is combined for a name, so that no name is a part of an HMAC. */
+const NAME = 0x69
 /** maximum bytes of one UTF-16 unit in UTF-8 */
 const MAX_UTF8_BYTES = 3
 
@@ -23,48 +23,51 @@ const MAX_UTF8_BYTES = 3
  * objects.
  */
 export class Hmac {
-  readonly #key: Buffer
-  readonly #text: string
-  /** the key combined with INNER, followed by room for a message */
+  /** the key combined with INNER, with OUTER and with NAME, each followed by room for a message */
   readonly #inner = Buffer.alloc(BLOCK + MAX_AT_ONCE)
-  /** the key combined with OUTER, followed by the inner hash */
   readonly #outer = Buffer.alloc(BLOCK + DIGEST)
+  readonly #name = Buffer.alloc(BLOCK + MAX_AT_ONCE)
 
   constructor(key: string | Buffer) {
-    this.#key = Buffer.from(key)
-    this.#text = this.#key.toString('base64')
+    const bytes = Buffer.from(key)
     const block = Buffer.alloc(BLOCK)
-    block.set(this.#key.length > BLOCK ? hash('sha256', this.#key, 'buffer') : this.#key)
+    block.set(bytes.length > BLOCK ? hash('sha256', bytes, 'buffer') : bytes)
     block.forEach((byte, at) => {
       this.#inner[at] = byte ^ INNER
       this.#outer[at] = byte ^ OUTER
+      this.#name[at] = byte ^ NAME
     })
   }
 
   /** Returns the HMAC of `text` in UTF-8, followed by `rest`. */
   digest(encoding: 'hex' | 'base64url', text: string, rest?: Buffer): string {
-    const restBytes = rest?.length ?? 0
-    if (text.length * MAX_UTF8_BYTES + restBytes > MAX_AT_ONCE) {
-      return createHmac('sha256', this.#key)
-        .update(text)
-        .update(rest ?? '')
-        .digest(encoding)
-    }
-    const end = BLOCK + this.#inner.write(text, BLOCK)
-    if (rest !== undefined) this.#inner.set(rest, end)
-    const message = this.#inner.subarray(0, end + restBytes)
     // The inner hash is copied as text of one byte a character, which costs less than a Buffer.
-    this.#outer.write(hash('sha256', message, 'binary'), BLOCK, 'latin1')
+    this.#outer.write(hashAfter(this.#inner, 'binary', text, rest), BLOCK, 'latin1')
     return hash('sha256', this.#outer, encoding)
   }
 
   /**
-   * Returns a name, in hexadecimal, that nobody can guess without the key. Takes half the time of `digest()`,
-   * but does not authenticate the text; a signature needs `digest()`.
+   * Returns a name of `text` and `rest`, in hexadecimal, that nobody can guess without the key. Takes half the time of
+   * `digest()`, but does not authenticate the text; a signature needs `digest()`.
    */
-  name(text: string): string {
-    return hash('sha256', `${this.#text}\n${text}`)
+  name(text: string, rest?: Buffer): string {
+    return hashAfter(this.#name, 'hex', text, rest)
   }
+}
+
+/** Returns the SHA-256 of the first BLOCK of `room`, `text` in UTF-8, and `rest`. Overwrites the rest of `room`. */
+function hashAfter(room: Buffer, encoding: 'hex' | 'binary', text: string, rest: Buffer | undefined): string {
+  const restBytes = rest?.length ?? 0
+  if (text.length * MAX_UTF8_BYTES + restBytes > MAX_AT_ONCE) {
+    return createHash('sha256')
+      .update(room.subarray(0, BLOCK))
+      .update(text)
+      .update(rest ?? '')
+      .digest(encoding)
+  }
+  const end = BLOCK + room.write(text, BLOCK)
+  if (rest !== undefined) room.set(rest, end)
+  return hash('sha256', room.subarray(0, end + restBytes), encoding)
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -77,13 +80,18 @@ export const MAX_CALL_SID_BYTES = 128
 /**
  * Returns the id of a listen: `<callSid>-<digest>`, in lower-case hexadecimal, which is safe in urls and on
  * file systems that ignore case. The id contains the callSid, so that the path of a socket, or the `?listen=`
- * of a hook, leads to the call without an index. The same `seed` gives the same id, so that a repeated
+ * of a hook, leads to the call without an index. The same `seed` and `rest` give the same id, so that a repeated
  * request is answered with the same listens. The digest is keyed, so that nobody can guess ids.
  */
-export function createListenId(secret: Hmac, callSid: string, seed: string): string {
-  const name = UUID.test(callSid) ? callSid.replaceAll('-', '') : `x${Buffer.from(callSid).toString('hex')}`
-  const digest = secret.name(`listen\n${callSid}\n${seed}`)
+export function createListenId(secret: Hmac, callSid: string, seed: string, rest?: Buffer): string {
+  const name = UUID.test(callSid) ? withoutDashes(callSid) : `x${Buffer.from(callSid).toString('hex')}`
+  const digest = secret.name(`listen\n${callSid}\n${seed}\n`, rest)
   return `${name}-${digest.slice(0, DIGEST_HEX)}`
+}
+
+/** Removes the dashes of a UUID, in a third of the time of `replaceAll()`. */
+function withoutDashes(uuid: string): string {
+  return uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 18) + uuid.slice(19, 23) + uuid.slice(24)
 }
 
 /** Returns the callSid in a listen id; undefined if it is no id of ours. */

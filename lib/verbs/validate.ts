@@ -155,7 +155,7 @@ function urlProblem(url: string): string | undefined {
     return `at ${url.length} characters it could crash jambonz' media server: keep it within ${MAX_URL_LENGTH}`
   }
   if (!PRINTABLE.test(url)) return 'percent-encode what is not printable ASCII, spaces and the character |'
-  if (ABSOLUTE.test(url) && !SPEAKABLE.test(url)) {
+  if (!url.startsWith('/') && ABSOLUTE.test(url) && !SPEAKABLE.test(url)) {
     return 'jambonz needs scheme://host[:port]/path, and takes no credentials, IPv6 address or query right after the host: put credentials into wsAuth'
   }
   return undefined

@@ -40,3 +40,20 @@ t.test('no log shows the key', async (t) => {
   t.notMatch(shown, 'hush')
   t.notMatch(shown, /68 75 73 68/)
 })
+
+t.test('a name depends on the key, the text and all bytes after it, and is no part of an HMAC', async (t) => {
+  for (const length of [0, 1_200, 8_192, 100_000]) {
+    const rest = randomBytes(length)
+    const other = Buffer.concat([rest, Buffer.from('.')])
+    const hmac = new Hmac('a key')
+    const names = [
+      hmac.name('listen', rest),
+      hmac.name('listen', other),
+      hmac.name('liste', rest),
+      new Hmac('a kez').name('listen', rest),
+      hmac.digest('hex', 'listen', rest)
+    ]
+    t.equal(new Set(names).size, names.length, `${length} bytes`)
+    t.equal(hmac.name('listen', rest), names[0])
+  }
+})
