@@ -27,7 +27,7 @@ import {
   type OpenTime
 } from './endReasons.js'
 import { endIfCallHasEnded, endUnlessHeld, goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
-import { countRecovered, recordingsOf, segmentsSaved } from './recorded.js'
+import { countRecovered, DeadInstances, recordingsOf, segmentsSaved } from './recorded.js'
 
 export interface CorrelationDeps {
   store: CallStore
@@ -70,6 +70,7 @@ export class Correlation {
   readonly #events: CallEvents
   readonly #ends: CausedEnds
   readonly #waits: ReasonWaits
+  readonly dead = new DeadInstances()
   /** tag of this instance in the paths that it signs */
   readonly issuer: string
 
@@ -90,6 +91,7 @@ export class Correlation {
       instance,
       logger,
       lost: (listen) => this.instanceLost(listen),
+      died: (dead) => this.dead.add(dead),
       told: (message) => {
         this.#told(message as Partial<Message>)
         this.deps.told?.(message)
@@ -307,7 +309,7 @@ export class Correlation {
    * of its call, if the listen ended with it.
    */
   async neverCame(listen: StoredListen, endedAt?: string): Promise<Correlated> {
-    await recordingsOf(this.store, listen)
+    await recordingsOf(this, listen)
     const { applied, call } = await this.store.write(listen.callSid, [life.neverCamePart(listen, endedAt)])
     const ended = correlated(call, listen.id)
     if (!applied[0]) return ended

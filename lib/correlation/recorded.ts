@@ -1,7 +1,8 @@
 import { listenIn } from '../model/callWrite.js'
-import { HOOK_WAIT, isSaved } from '../model/listenLife.js'
+import { HOOK_WAIT } from '../model/listenLife.js'
 import type { FinishedRecording } from '../model/recording.js'
-import type { AudioCounts, Listen, StoredCall, StoredListen } from '../model/schema.js'
+import type { AudioCounts, Listen, ListenSegment, StoredCall, StoredListen } from '../model/schema.js'
+import { wallClock } from '../model/time.js'
 import { FRAME_MS, SAMPLE_BYTES } from '../pcm/samples.js'
 import { withKnown } from '../recording/directory/sidecar.js'
 import type { CallStore } from '../store/CallStore.js'
@@ -14,16 +15,39 @@ const REPORT_TIME = 500
  */
 const SAVE_WAIT = HOOK_WAIT - REPORT_TIME
 
-/** Resolves to the listen once the recordings of its earlier sockets are final, or after SAVE_WAIT. */
-export async function recordingsOf(store: CallStore, listen: Listen): Promise<StoredListen> {
-  const { callSid, id, segments } = listen
-  if (isSaved({ segments, saved: 0 })) return listen as StoredListen
-  const call = await store.waitFor(
-    callSid,
-    id,
-    (now) => now === undefined || isSaved({ segments, saved: now.saved }),
-    SAVE_WAIT
-  )
+/** Maximum number of dead instances to remember. */
+const MAX_DEAD = 1_000
+
+/** The instances that have died. A later start repairs the recordings that they left unfinished. */
+export class DeadInstances {
+  /** when each instance was last reported dead, ms since the epoch */
+  readonly #diedAt = new Map<string, number>()
+
+  add(instance: string): void {
+    const [oldest] = this.#diedAt.keys()
+    if (this.#diedAt.size >= MAX_DEAD && oldest !== undefined) this.#diedAt.delete(oldest)
+    this.#diedAt.set(instance, wallClock())
+  }
+
+  /** Returns true if the instance of a segment has died since. An instance that was only cut off may have later ones. */
+  has({ instance, endedAt }: ListenSegment): boolean {
+    return (this.#diedAt.get(instance ?? '') ?? -Infinity) > Date.parse(endedAt)
+  }
+}
+
+/**
+ * Resolves to the listen once the recordings of its earlier sockets are final, or after SAVE_WAIT. Does not wait for the
+ * recordings of dead instances.
+ */
+export async function recordingsOf(
+  { store, dead }: { store: CallStore; dead: DeadInstances },
+  listen: Listen
+): Promise<StoredListen> {
+  const { callSid, id, segments = [] } = listen
+  const areFinal = (saved?: number): boolean =>
+    segments.every((segment, at) => !segment.recorded || at < (saved ?? 0) || dead.has(segment))
+  if (!segments.some(({ recorded }) => recorded)) return listen as StoredListen
+  const call = await store.waitFor(callSid, id, (now) => now === undefined || areFinal(now.saved), SAVE_WAIT)
   return listenIn(call, id) ?? (listen as StoredListen)
 }
 

@@ -310,8 +310,8 @@ export class LiveListen {
    * `before`: the listen without the segment of this socket.
    */
   async #save(before: Listen, ended: Listen): Promise<Saved> {
-    const { store } = this.#deps.services.correlation
-    const earlier = recordingsOf(store, before).catch((err: unknown) => this.#storeFailed(err))
+    const { correlation } = this.#deps.services
+    const earlier = recordingsOf(correlation, before).catch((err: unknown) => this.#storeFailed(err))
     if (this.#recorder === undefined) return { recording: (await earlier)?.recording }
     const own = await this.#finishRecording(ended, this.#recorder)
     return own.recording ? { ...own, recording: withKnown(own.recording, (await earlier)?.recording) } : own

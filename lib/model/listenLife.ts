@@ -83,11 +83,6 @@ export function wasOffered(listen: StoredListen): boolean {
   return stageOf(listen) === 'expected' && (listen.offers ?? 0) > 0
 }
 
-/** Returns true if the recordings of all segments of the listen are final. */
-export function isSaved({ saved = 0, segments = [] }: Pick<StoredListen, 'saved' | 'segments'>): boolean {
-  return segments.findLastIndex(({ recorded }) => recorded) < saved
-}
-
 type Fields = Omit<ListenPatch, 'id'>
 
 /** Returns the write of a call's own fields. `ends`: true if they end the call, so that no later write changes them. */

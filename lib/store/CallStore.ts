@@ -45,6 +45,8 @@ export interface StoreContext {
    * and repeats the call until the promise resolves.
    */
   lost?: (listen: LostListen) => Promise<void>
+  /** Called with the name of an instance that died, on each of the other instances, before `lost`, maybe repeatedly. */
+  died?: (instance: string) => void
   /** Called with each message that another instance sent with `tell()`. */
   told?: (message: unknown) => void
 }

@@ -4,8 +4,9 @@ import { endUnlessHeld } from '../../lib/correlation/handover.js'
 import { hookCame } from '../../lib/correlation/hookCame.js'
 import { recorded } from '../../lib/correlation/recorded.js'
 import { memoryStore, type Listen } from '../../lib/index.js'
+import { listenIn } from '../../lib/model/callWrite.js'
 import { Hmac, createListenId } from '../../lib/model/tokens.js'
-import { hookPart, watchPart, withSegment } from '../../lib/model/listenLife.js'
+import { HOOK_WAIT, hookPart, watchPart, withSegment } from '../../lib/model/listenLife.js'
 import type { FinishedRecording } from '../../lib/model/recording.js'
 import { LISTEN_METADATA_KEY } from '../../lib/verbs/index.js'
 import { hurry } from '../helpers/hurry.js'
@@ -279,6 +280,32 @@ t.test('a recording that is saved after its listen has ended elsewhere is added 
   t.match((await correlation.store.get(CALL))?.listens, [
     { saved: 2, recording: { segments: [{ location: '1.wav' }, { location: '2.wav' }] } }
   ])
+})
+
+t.test('a listen does not wait for the recording of an instance that has died since', async (t) => {
+  const audio = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 0, maxGapMs: 0 }
+  for (const [instance, endedAt, isAwaited] of [
+    ['gone', Date.now() - 1_000, false],
+    ['gone and back', Date.now() + 60_000, true],
+    ['alive', Date.now() - 1_000, true]
+  ] as const) {
+    const { correlation, id, listen } = await start(t)
+    const { store } = correlation
+    for (const dead of ['gone', 'gone and back']) correlation.dead.add(dead)
+    const segment = { instance, endedAt: new Date(endedAt).toISOString(), audio, recorded: true }
+    const given = await correlation.handedOver(listen, segment, {})
+    if (given === undefined) throw new Error('the listen has ended')
+    const inVain: boolean[] = []
+    const { waitFor } = hurry(store)
+    store.waitFor = async (callSid, listenId, reached, timeoutMs) => {
+      const call = await waitFor(callSid, listenId, reached, timeoutMs)
+      // Longer waits are for the next socket.
+      if (timeoutMs < HOOK_WAIT) inVain.push(!reached(listenIn(call, id)))
+      return call
+    }
+    t.match(await correlation.neverCame(given.listen), { listen: { endReason: 'drained' } })
+    t.strictSame(inVain, [isAwaited], instance)
+  }
 })
 
 t.test('the endReason of a hook is kept if the socket closes after the hook', async (t) => {

@@ -30,6 +30,8 @@ interface Instance {
   store: StoreWithVerbs
   /** `callSid listenId` of each listen that the store reported as lost */
   lost: string[]
+  /** the instances that the store reported as dead */
+  died: Set<string>
   said: ReturnType<typeof keepingLogger>['said']
 }
 
@@ -45,17 +47,19 @@ async function instanceOf(
 ): Promise<Instance> {
   const { logger, said } = keepingLogger()
   const lost: string[] = []
+  const died = new Set<string>()
   const store = withVerbs(redisStore(client, { timeout: TIMEOUT, heartbeat: 100, ...options }), name)
   t.teardown(() => store.close())
   await store.start({
     callTtl,
     instance: name,
     logger,
+    died: (instance) => died.add(instance),
     lost: async ({ callSid, listenId, instance }) => {
       if ((await store.lose(callSid, listenId, instance)).lost) lost.push(`${callSid} ${listenId}`)
     }
   })
-  return { store, lost, said }
+  return { store, lost, died, said }
 }
 
 function clientOf(t: Test, { url }: RedisServer): Redis {
@@ -386,6 +390,8 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
         expected,
         'each listen is declared lost once, by one of the other instances'
       )
+      await until(() => a.died.size > 0 && b.died.size > 0, 'both instances to know of the death')
+      t.strictSame([...a.died, ...b.died], ['dead', 'dead'])
       t.match(
         listenOf(await a.store.get('c0'), 'l0'),
         { endReason: 'closed' },

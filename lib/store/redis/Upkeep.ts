@@ -60,6 +60,7 @@ export class Upkeep {
       const { dead } = this.#noteBeat(await link.ask((redis) => instances.beat(redis, false)))
       await this.#releaseWhatIsOver()
       await link.ask((redis) => instances.writeChanges(redis))
+      for (const instance of dead) context.died?.(instance)
       for (const instance of dead) await this.#bury(instance)
       if (local.pending > 0) await this.#tellWaiting()
       await this.#keepAlive()
