@@ -29,7 +29,10 @@ export class DeadInstances {
     this.#diedAt.set(instance, wallClock())
   }
 
-  /** Returns true if the instance of a segment has died since. An instance that was only cut off may have later ones. */
+  /**
+   * Returns true if the instance of a segment was reported dead after the end of the segment. An instance that was only
+   * cut off from the store may come back, and have further segments.
+   */
   has({ instance, endedAt }: ListenSegment): boolean {
     return (this.#diedAt.get(instance ?? '') ?? -Infinity) > Date.parse(endedAt)
   }
