@@ -2,6 +2,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { DEADLINES } from '../../lib/application/websocket/wire.js'
+import type { CallStore } from '../../lib/index.js'
 import { redisStore } from '../../lib/store/redis.js'
 import { serving } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
@@ -13,12 +14,12 @@ import { until } from '../helpers/until.js'
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-const UNHURRIED = { ...DEADLINES }
+const DEFAULTS = { ...DEADLINES }
 
-/** Shortens deadlines for answers, to the end of this test, or until `hurry(t, UNHURRIED)`. */
-function hurry(t: Test, times: Partial<typeof DEADLINES>): void {
+/** Changes deadlines, to the end of this test, or until `setDeadlines(t, DEFAULTS)`. */
+function setDeadlines(t: Test, times: Partial<typeof DEADLINES>): void {
   Object.assign(DEADLINES, times)
-  t.teardown(() => Object.assign(DEADLINES, UNHURRIED))
+  t.teardown(() => Object.assign(DEADLINES, DEFAULTS))
 }
 
 /** Returns a handler. Each run of it waits until the test calls the run's function in `waiting`. */
@@ -37,7 +38,7 @@ function gated(text: string): {
 }
 
 t.test('a slow handler gets an ack in time, and its verbs follow as a command', async (t) => {
-  hurry(t, { ack: 100 })
+  setDeadlines(t, { ack: 100 })
   const [first, hook] = [gated('first'), gated('hook')]
   const { url } = await serving(t, (app) => {
     app.jambonz.webhook('/call', first.handler)
@@ -67,7 +68,7 @@ t.test('a slow handler gets an ack in time, and its verbs follow as a command', 
 t.test(
   'if a handler does not answer in time, the fallback is sent, and a later answer is dropped',
   async (t) => {
-    hurry(t, { ack: 50, answer: 150 })
+    setDeadlines(t, { ack: 50, answer: 150 })
     const slow = gated('too late')
     const { url } = await serving(t, (app) => app.jambonz.webhook('/call', slow.handler), {
       fallback: [say('sorry')]
@@ -84,7 +85,7 @@ t.test(
 t.test(
   'verbs longer than 24 KiB cause an error at once, even if they are too late for the ack',
   async (t) => {
-    hurry(t, { ack: 50 })
+    setDeadlines(t, { ack: 50 })
     const { url } = await serving(
       t,
       (app) => {
@@ -117,7 +118,7 @@ t.test('session:reconnect is acked without verbs if session:new was acked', asyn
 t.test('a session:new that was not acked is answered by the ack of session:reconnect', async (t) => {
   for (const when of ['before the reconnect', 'after it', 'too late for its ack']) {
     // Only the last handler is to miss its ack. A busy machine must not make the others late.
-    if (when === 'too late for its ack') hurry(t, { ack: 300 })
+    if (when === 'too late for its ack') setDeadlines(t, { ack: 300 })
     const slow = gated('hello')
     const { url } = await serving(t, (app) => app.jambonz.webhook('/call', slow.handler))
     const first = await JambonzSocket.open(t, `${url}/call`)
@@ -179,12 +180,17 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
   await spy.psubscribe('*')
   spy.on('pmessage', (_pattern, _channel, message: string) => published.push(message))
 
-  async function instances(t: Test, routes: (app: FastifyInstance) => void, secret?: string) {
+  async function instances(
+    t: Test,
+    routes: (app: FastifyInstance) => void,
+    secret?: string,
+    change: (store: CallStore) => CallStore = (store) => store
+  ) {
     const one = () => {
       const client = new Redis(redis.url)
       t.teardown(() => client.disconnect())
       return serving(t, routes, {
-        store: redisStore(client),
+        store: change(redisStore(client)),
         secret: secret ?? 'the same on all instances',
         auth: { username: 'audio', password: 'the password of audio' }
       })
@@ -196,7 +202,7 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
 
   t.test('late verbs are sent once, by the instance to which jambonz reconnects', async (t) => {
     for (const when of ['before the reconnect', 'after it']) {
-      hurry(t, UNHURRIED)
+      setDeadlines(t, DEFAULTS)
       const slow = gated('late')
       const [a, b, c] = await instances(t, (app) => {
         app.jambonz.webhook('/call', async () => [say('hello')])
@@ -208,7 +214,7 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
       const old = await JambonzSocket.open(t, `${c.url}/call`)
       await old.ask('session:new', {}, call)
       await first.ask('session:reconnect', {}, call)
-      hurry(t, { ack: 100 })
+      setDeadlines(t, { ack: 100 })
       t.equal(
         await first.ask('verb:hook', {}, { ...call, hook: '/hook' }),
         undefined,
@@ -256,7 +262,32 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
   })
 
   t.test('a command waits while its call reconnects, and is not refused by another instance', async (t) => {
+    // On a busy machine, the reconnect takes longer than 2 s.
+    setDeadlines(t, { command: 60_000 })
     const [a, b, c] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+    const call = newCall()
+    const first = await JambonzSocket.open(t, `${a.url}/call`)
+    await first.ask('session:new', {}, call)
+    first.drop()
+    await until(() => first.code !== undefined, 'the break')
+    const hungUp = c.app.jambonz.calls.hangUp(call.callSid)
+    const second = await JambonzSocket.open(t, `${b.url}/call`)
+    await second.ask('session:reconnect', {}, call)
+    await hungUp
+    await until(() => second.commands.length === 1, 'the command')
+    t.match(second.commands, [{ command: 'call:status' }])
+  })
+
+  t.test('a command that waits is sent although no instance hears of the reconnect', async (t) => {
+    setDeadlines(t, { command: 60_000 })
+    const withoutNews = (store: CallStore): CallStore => {
+      const tell = store.tell.bind(store)
+      return Object.assign(store, {
+        tell: (message: object) => 'holds' in message || tell(message)
+      })
+    }
+    const routes = (app: FastifyInstance) => app.jambonz.webhook('/call', async () => [say('hello')])
+    const [a, b, c] = await instances(t, routes, undefined, withoutNews)
     const call = newCall()
     const first = await JambonzSocket.open(t, `${a.url}/call`)
     await first.ask('session:new', {}, call)

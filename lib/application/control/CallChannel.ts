@@ -6,10 +6,10 @@ import { type Hmac, seal, unseal } from '../../model/tokens.js'
 import type { CallStore } from '../../store/CallStore.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import type { ApplicationSockets } from '../websocket/ApplicationSockets.js'
-import type { SocketCommand } from '../websocket/wire.js'
+import { DEADLINES, type SocketCommand } from '../websocket/wire.js'
 
-/** ms in which a command must be sent to jambonz, a reconnect included */
-const REACH_WITHIN = 2_000
+/** ms between two looks for the next holder of a call, since the news of it may be lost */
+const LOOK_EVERY = 500
 /** ms that late verbs wait for a reconnect of jambonz, whose first four attempts take 7.5 s */
 const LATE_WITHIN = 10_000
 
@@ -88,7 +88,7 @@ export class CallChannel {
    * unknown, or if jambonz asks for its verbs over HTTP. Rejects if the order is wrong. Rejects with
    * FST_JAMBONZ_NOT_REACHED if no instance has sent the order within `ms`.
    */
-  async order(order: Order, ms = REACH_WITHIN): Promise<boolean> {
+  async order(order: Order, ms = DEADLINES.command): Promise<boolean> {
     const { store, sockets } = this.#deps
     const { callSid } = order
     if (!sockets.holds(callSid) && (await store.get(callSid))?.transport !== 'websocket') return false
@@ -132,15 +132,17 @@ export class CallChannel {
     const asked = new Set<string>()
     for (;;) {
       const next = this.#nextHolder(order.callSid, deadline - performance.now())
+      let looking: NodeJS.Timeout | undefined
       try {
         const call = store.shared ? await store.get(order.callSid) : undefined
         if (call?.endedAt !== undefined && 'prepared' in order) return false
         const holder = call?.holder
+        if (store.shared) looking = setInterval(() => this.#look(order.callSid, holder), LOOK_EVERY)
         const isOurs = holder === undefined || holder === instance
         if (isOurs && sockets.holds(order.callSid) && (await this.#execute(order))) return true
         if (store.shared && holder !== instance && !asked.has(holder ?? '')) {
           asked.add(holder ?? '')
-          const left = Math.min(REACH_WITHIN, deadline - performance.now())
+          const left = Math.min(DEADLINES.command, deadline - performance.now())
           // A holder that has stopped gives no reply, so this also ends when jambonz reconnects.
           const isSent = await Promise.race([this.#ask(order, holder, left), next.came.then(() => undefined)])
           if (isSent) return true
@@ -148,6 +150,7 @@ export class CallChannel {
         }
         if (!(await next.came)) return false
       } finally {
+        clearInterval(looking)
         next.cancel()
       }
     }
@@ -170,6 +173,12 @@ export class CallChannel {
       }
     })
     return { came, cancel: () => settle(false) }
+  }
+
+  /** Notices a next holder whose news was lost, since the store names it instead of `holder`. */
+  async #look(callSid: string, holder: string | undefined): Promise<void> {
+    const call = await this.#deps.store.get(callSid).catch(() => undefined)
+    if (call !== undefined && call.holder !== holder) this.#holderCame(callSid)
   }
 
   #holderCame(callSid: string): void {

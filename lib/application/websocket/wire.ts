@@ -19,7 +19,7 @@ const MAX_MSGID = 96
 const B3 = /^[\da-f-]{1,128}$/i
 /** maximum bytes of one message of jambonz; even a message with a complete SIP INVITE is far shorter */
 export const MAX_PAYLOAD = 1024 * 1024
-/** The deadlines of answers, ms. Only tests change them. */
+/** The deadlines of answers and commands, ms. Only tests change them. */
 export const DEADLINES = {
   /** for an ack, for which jambonz waits 5 s */
   ack: 4_500,
@@ -29,7 +29,9 @@ export const DEADLINES = {
    */
   answer: 10_000,
   /** for the pings that jambonz answers before we close its socket */
-  pong: 3_000
+  pong: 3_000,
+  /** for a command to reach jambonz, a reconnect included */
+  command: 2_000
 }
 
 /**
