@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import t from 'tap'
+import t from '../dist/node_modules/tap/index.js'
 import { groups } from './groups.js'
 
 /**
