@@ -6,7 +6,8 @@ import { fastParser } from '../helpers/fastParser.js'
 // Compares the fast reader with plain ws. Both get the same random frames, cut at random places, and must
 // deliver the same events and send the same answers.
 
-const STREAMS = 20_000
+/** number of streams; test/soak/differential.test.ts sets it higher */
+const STREAMS = Number(process.env.STREAMS ?? 12_000)
 const AT_ONCE = 250
 const MAX_PAYLOAD = 66_000
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)

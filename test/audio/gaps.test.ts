@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import { standStill } from '../helpers/standStill.js'
 import { streamWithSink, type PairOptions } from '../helpers/streamPair.js'
 import { BATCH_INTERVAL } from '../../lib/audio/socket/frames/SocketReader.js'
 import { FRAME_MS } from '../../lib/pcm/samples.js'
@@ -123,11 +124,6 @@ async function sendByClock(
     const next = due + (frame + 1) * FRAME_MS
     if (next > performance.now()) await delay(next - performance.now())
   }
-}
-
-function standStill(ms: number): void {
-  const until = performance.now() + ms
-  while (performance.now() < until);
 }
 
 t.test('the last audio of a live stream, read after the event loop stood still, is no gap', async (t) => {

@@ -11,6 +11,7 @@ import { ramp } from '../helpers/listen.js'
 import { keepingLogger } from '../helpers/log.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { openSocket } from '../helpers/socket.js'
+import { standStill } from '../helpers/standStill.js'
 import { until } from '../helpers/until.js'
 
 interface Instance {
@@ -117,11 +118,6 @@ t.test(
     )
   }
 )
-
-function standStill(ms: number): void {
-  const until = performance.now() + ms
-  while (performance.now() < until);
-}
 
 t.test('a listen has endReason otherEnded also if a busy process reads its close late', async (t) => {
   const one = await instance(t)

@@ -510,6 +510,7 @@ export function storeContract(t: Test, open: OpenStores): void {
       if ((await a.get(callSid)) === undefined && Date.now() - last < 400) {
         t.fail('each event restarts callTtl')
       }
+      await new Promise((resolve) => setTimeout(resolve, 10))
     }
     await until(
       async () => (await a.get(callSid)) === undefined && (await b.get(callSid)) === undefined,
