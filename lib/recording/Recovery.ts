@@ -57,6 +57,8 @@ interface Repaired {
   /** the recording of the whole listen, with all its segments */
   recording: FinishedRecording
   notes: PartNotes
+  /** true if the earlier process had completed the recording, but not yet compressed or sent it */
+  wasComplete: boolean
 }
 
 /** The search for recordings that dead instances left unfinished, and their repair. */
@@ -155,16 +157,11 @@ export class Recovery {
     const notes = await this.#readNotes(paths)
     const repaired = notes && (await this.#complete(paths, notes))
     if (repaired === undefined) return await removeParts(paths)
-    const { recording } = repaired
-    logger.warn(
-      {
-        callSid: repaired.listen.callSid,
-        listenId: repaired.listen.id,
-        location: recording.location,
-        durationMs: recording.durationMs
-      },
-      'the recording of a process that died was repaired'
-    )
+    const { callSid, id: listenId } = repaired.listen
+    const { location, durationMs } = repaired.recording
+    const facts = { callSid, listenId, location, durationMs }
+    if (repaired.wasComplete) logger.info(facts, 'a complete recording of an earlier process was found')
+    else logger.warn(facts, 'the recording of a process that died was repaired')
     await this.#goOn(repaired, onRecovered)
   }
 
@@ -206,7 +203,7 @@ export class Recovery {
     if (done && known?.id === notes.id) {
       await remove(paths.part)
       const own = await this.#here(paths, known)
-      return { paths, listen: done, own, recording: done.recording, notes }
+      return { paths, listen: done, own, recording: done.recording, notes, wasComplete: true }
     }
     const part = await ifThere(lstat(paths.part))
     const final = part ?? (await ifThere(lstat(paths.final)))
@@ -223,7 +220,14 @@ export class Recovery {
       true
     )
     await remove(placed.part)
-    return { paths: placed, listen, own, recording: { ...recording, recovered: true }, notes }
+    return {
+      paths: placed,
+      listen,
+      own,
+      recording: { ...recording, recovered: true },
+      notes,
+      wasComplete: false
+    }
   }
 
   /**

@@ -142,6 +142,11 @@ t.test('a recording that the process could not send is sent after the next start
   await until(() => saved().length, 'the recording to be sent', 60_000)
   t.match(saved(), [{ state: 'saved', location: `s3://${BUCKET}/call.wav` }])
   t.same(calls, ['+15083084809'], 'the sink gets the same call after the restart')
+  t.match(
+    second.logger.lines.find(({ fields }) => fields['location'] !== undefined),
+    { level: 'info', text: 'a complete recording of an earlier process was found' },
+    'no process died, so the log says nothing of that'
+  )
   t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
   t.same(await server.unfinished(), [])
 })
