@@ -38,6 +38,24 @@ export default [
     }
   },
   {
+    files: ['lib/**/*.ts', 'routes/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            'BinaryExpression[operator="instanceof"][right.name=/^(Promise|ArrayBuffer|[A-Z]\\w*Array)$/]',
+          message:
+            'False for a value of another realm, such as one of Node in Jest: use `types` of node:util.'
+        },
+        {
+          selector: 'BinaryExpression[operator="instanceof"][right.name="Error"]',
+          message: 'False for an error of another realm, such as one of Node in Jest: use isError().'
+        }
+      ]
+    }
+  },
+  {
     // generated: its docstrings are jambonz' own
     files: ['lib/verbs/jambonzVerbs.ts'],
     rules: { 'house/docstrings': 'off' }

@@ -26,7 +26,7 @@ import {
   type ListenHookSchema,
   AnswerSchema
 } from '../model/payloads.js'
-import { isThenable } from '../model/json.js'
+import { isThenable, isError } from '../model/json.js'
 import type { Call, Listen } from '../model/schema.js'
 import { MAX_SHOWN, shown } from '../verbs/validate.js'
 import type { Accepted, Corrected, HandlerResult } from '../verbs/index.js'
@@ -291,7 +291,7 @@ function withoutEnvelope({ [kReturned]: returned }: FastifyRequest, payload: unk
 
 /** Returns a thrown value as an error. Fastify would send a thrown string as the answer. */
 export function asError(thrown: unknown): FastifyError {
-  if (thrown instanceof Error) return thrown as FastifyError
+  if (isError(thrown)) return thrown as FastifyError
   const isData = typeof thrown === 'object' && thrown !== null
   return new ERR_HANDLER_THREW(isData ? shown('', thrown) : inspect(thrown).slice(0, MAX_SHOWN))
 }

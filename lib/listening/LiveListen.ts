@@ -227,7 +227,7 @@ export class LiveListen {
         return this.#logger.debug({ err }, 'the audio handler failed after the end of its stream')
       }
       this.#logger.error({ err }, 'the audio handler threw: its stream ends')
-      this.#trace?.fail(err instanceof Error ? err : String(err))
+      this.#trace?.fail(err)
       live.endOrClose('error', CLOSE.ourFault, 'audio handler failed')
     })
   }

@@ -25,7 +25,7 @@ export interface Trace {
   /** Sets attributes, and leaves out the undefined ones. */
   set(attributes: Attributes): void
   /** Sets the span's status to ERROR, with the reason of the first call. If the reason is an `Error`, records it. */
-  fail(reason: Error | string): void
+  fail(reason: unknown): void
   /** Ends the span. Must be called once, after all other methods. */
   end(): void
 }

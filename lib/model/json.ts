@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /** A JSON object, of which nothing more is known. */
 export type Data = Record<string, unknown>
 
@@ -96,4 +98,13 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     'then' in value &&
     typeof (value as PromiseLike<unknown>).then === 'function'
   )
+}
+
+/**
+ * Returns true for an Error, also of another realm. A test runner such as Jest runs an application in a realm of its
+ * own, where Node's errors are no `instanceof Error`.
+ */
+export function isError(value: unknown): value is Error {
+  // eslint-disable-next-line no-restricted-syntax -- This is the place for it.
+  return types.isNativeError(value) || value instanceof Error
 }

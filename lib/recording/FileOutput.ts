@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { dirname } from 'node:path'
+import { types } from 'node:util'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../model/schema.js'
 import { ERR_RECORDING_KEY, ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../model/errors.js'
@@ -303,11 +304,11 @@ export class FileOutput implements Output {
       const name = typeof given === 'string' ? cleanName(given) : ''
       if (name !== '') return name
       logger.error(
-        { returned: given instanceof Promise ? 'promise' : typeof given },
+        { returned: types.isPromise(given) ? 'promise' : typeof given },
         'recording.fileName returned no valid file name: the default name is used'
       )
       // The rejection of an async function would end the process if nobody handled it.
-      if (given instanceof Promise) given.catch((err: unknown) => logger.error({ err }, FILE_NAME_FAILED))
+      if (types.isPromise(given)) given.catch((err: unknown) => logger.error({ err }, FILE_NAME_FAILED))
     } catch (err) {
       logger.error({ err }, FILE_NAME_FAILED)
     }

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { isError } from '../model/json.js'
 import { checkOptions } from '../model/checkOptions.js'
 import { PauseModeSchema, type Listen, type PauseMode } from '../model/schema.js'
 import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../model/errors.js'
@@ -207,7 +208,7 @@ export class StreamRecorder implements Recorder {
 }
 
 function asRecordingError(cause: unknown, name: string): RecordingError {
-  if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('FST_JAMBONZ_')) {
+  if (isError(cause) && 'code' in cause && String(cause.code).startsWith('FST_JAMBONZ_')) {
     return cause as RecordingError
   }
   return new ERR_RECORDING_WRITE(name, reasonOf(cause), { cause })

@@ -1,5 +1,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import { Transform, type TransformCallback } from 'node:stream'
+import { types } from 'node:util'
+import { isError } from '../model/json.js'
 import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
 import type { Encryption } from './options.js'
 
@@ -74,13 +76,13 @@ export async function createCipher(
   try {
     return new FrameCipher(checkKey(await key(keyIdOf(preamble))), preamble)
   } catch (cause) {
-    throw new ERR_RECORDING_KEY(path, cause instanceof Error ? cause.message : String(cause), { cause })
+    throw new ERR_RECORDING_KEY(path, isError(cause) ? cause.message : String(cause), { cause })
   }
 }
 
 /** Returns the key that the application gave. Throws if it is not 32 bytes. */
 function checkKey(key: unknown): Uint8Array {
-  if (!(key instanceof Uint8Array)) {
+  if (!types.isUint8Array(key)) {
     throw new Error(`the key is ${key === null ? 'null' : typeof key}, not a Buffer`)
   }
   if (key.length !== KEY_BYTES) throw new Error(`the key has ${key.length} bytes`)
@@ -210,7 +212,7 @@ class DecryptStream extends Transform {
     try {
       this.#cipher = new FrameCipher(checkKey(key), preamble)
     } catch (cause) {
-      throw new ERR_RECORDING_DECRYPT(cause instanceof Error ? cause.message : String(cause), { cause })
+      throw new ERR_RECORDING_DECRYPT(isError(cause) ? cause.message : String(cause), { cause })
     }
     this.#rest = this.#rest.subarray(PREAMBLE_BYTES)
     return this.#cipher

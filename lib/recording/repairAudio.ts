@@ -1,3 +1,4 @@
+import { isError } from '../model/json.js'
 import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
 import { Levels } from '../pcm/samples.js'
 import { inspectWav, repairWav, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
@@ -172,7 +173,7 @@ async function readFrames(fd: number, cipher: FrameCipher, levels: Levels): Prom
 }
 
 function asDecryptError(error: unknown): Error {
-  return error instanceof Error ? error : new ERR_RECORDING_DECRYPT(String(error))
+  return isError(error) ? error : new ERR_RECORDING_DECRYPT(String(error))
 }
 
 /** Resolves to the frame at `at`; undefined if it does not exist or is not complete. */

@@ -8,6 +8,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { Type, type TSchema } from '@sinclair/typebox'
+import { isError } from '../model/json.js'
 import { checkOptions, MAX_TIMER_MS, MIB } from '../model/checkOptions.js'
 import type { Sink, SinkContext } from './options.js'
 import type { RecordedStream } from './types.js'
@@ -116,7 +117,7 @@ async function abortUpload(client: S3Client, leftover: Leftover): Promise<boolea
     })
     return true
   } catch (error) {
-    return error instanceof Error && error.name === 'NoSuchUpload'
+    return isError(error) && error.name === 'NoSuchUpload'
   }
 }
 

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { createError } from '@fastify/error'
 
 /** An option of `simulateCall` is wrong. The message names the option. */
@@ -23,9 +24,9 @@ export const SIM_APPLICATION = createError(
   422
 )
 
-/** Returns an error's message. */
+/** Returns an error's message. In a test runner such as Jest, Node's own errors are no `instanceof Error`. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  return types.isNativeError(error) ? error.message : String(error)
 }
 
 /** A request of jambonz failed. The message has the status or the cause. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Context, Span, SpanContext, SpanKind, Tracer, TracerProvider } from '@opentelemetry/api'
+import { isError } from '../model/json.js'
 import type { Attributes, SpanOptions, Trace, Tracing } from '../listening/tracing.js'
 import { isNotInstalled } from '../model/errors.js'
 
@@ -144,17 +145,17 @@ class SpanTrace implements Trace {
     }
   }
 
-  fail(reason: Error | string): void {
+  fail(reason: unknown): void {
     if (this.#failed) return
     this.#failed = true
-    if (reason instanceof Error) {
+    if (isError(reason)) {
       const { code } = reason as { code?: unknown }
       this.#span.recordException(reason)
       this.set({ 'error.type': typeof code === 'string' ? code : reason.name })
     }
     this.#span.setStatus({
       code: this.#api.SpanStatusCode.ERROR,
-      message: reason instanceof Error ? reason.message : reason
+      message: isError(reason) ? reason.message : String(reason)
     })
   }
 

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
+import { isError } from '../../model/json.js'
 import { NO_AUDIO } from '../../model/callWrite.js'
 import { asFramed } from '../../model/payloads.js'
 import type { AudioCounts, EndReason, PauseMode } from '../../model/schema.js'
@@ -233,7 +234,7 @@ export class ListenSocket {
   /** Logs an error of ours or of the application's, and closes with 1011. `what`: the event, for the log. */
   fail(err: unknown, what: string): void {
     this.logger.error({ err }, `${what}: its stream ends`)
-    this.close('error', CLOSE.ourFault, what, err instanceof Error ? err : undefined)
+    this.close('error', CLOSE.ourFault, what, isError(err) ? err : undefined)
   }
 
   /** Ends the stream because a listener of the application threw or rejected. */

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { Duplex } from 'node:stream'
 import type { AudioStreamEvents, MarkOutcome, PlayDone } from '../socket/types.js'
 import { kindOf } from '../../model/checkOptions.js'
+import { isThenable } from '../../model/json.js'
 import { ERR_AUDIO_CLOSED, ERR_AUDIO_FILE } from '../../model/errors.js'
 import { l16Of, type L16 } from '../../pcm/samples.js'
 import type { Playback } from '../playback/Playback.js'
@@ -90,7 +91,7 @@ export function emitToEach(
 function callOut(call: () => unknown, threw: (err: unknown) => void): void {
   try {
     const result = call()
-    if (result instanceof Promise) result.catch(threw)
+    if (isThenable(result)) Promise.resolve(result).catch(threw)
   } catch (err) {
     threw(err)
   }

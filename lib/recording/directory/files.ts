@@ -4,6 +4,7 @@ import { constants, type Stats } from 'node:fs'
 import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
+import { isError } from '../../model/json.js'
 import { renamed, type RecordingPaths } from './names.js'
 
 // The file operations at the beginning and end of each recording. node:fs/promises is not used, since a
@@ -31,7 +32,7 @@ const MAX_TRIES = 1_000
 const HASH_CHUNK = 64 * 1024
 
 export function hasCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+  return isError(error) && 'code' in error && codes.includes(String(error.code))
 }
 
 /** Resolves to the result of `operation`; undefined if the file does not exist (ENOENT). */
@@ -260,7 +261,7 @@ const REASONS: Record<string, string> = {
 
 /** Returns the message of an error of the file system or of a sink, with its code, and what to do about it. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
+  if (!isError(error)) return String(error)
   const code = 'code' in error ? String(error.code) : undefined
   const reason = code === undefined ? undefined : REASONS[code]
   if (reason === undefined) return error.message

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { types } from 'node:util'
 import { reasonOf, SIM_AUDIO } from '../errors.js'
 import { concat, samplesOf } from './pcm.js'
 import { resample } from './resampler.js'
@@ -35,7 +36,7 @@ function decode(speech: Piece): Sound {
   if (!Number.isInteger(speech.sampleRate) || speech.sampleRate <= 0) {
     throw new SIM_AUDIO(`sampleRate ${String(speech.sampleRate)} of raw samples must be a whole number of Hz`)
   }
-  const samples = speech.pcm instanceof Int16Array ? speech.pcm : samplesOf(speech.pcm)
+  const samples = types.isInt16Array(speech.pcm) ? speech.pcm : samplesOf(speech.pcm)
   return { samples, sampleRate: speech.sampleRate }
 }
 

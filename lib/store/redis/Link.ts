@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { isError } from '../../model/json.js'
 import { ERR_REDIS_STORE } from '../../model/errors.js'
 
 // Types of the parts of ioredis that the store uses. ioredis itself is not imported.
@@ -115,7 +116,7 @@ const DEMOTED = /^(?:READONLY|MASTERDOWN|NOREPLICAS)\b/
 
 /** Returns true if Redis is available, and refused only the one command that failed. */
 export function isRefusal(err: unknown): boolean {
-  return err instanceof Error && err.name === 'ReplyError' && !OUTAGE.test(err.message)
+  return isError(err) && err.name === 'ReplyError' && !OUTAGE.test(err.message)
 }
 
 export interface LinkDeps {
@@ -181,7 +182,7 @@ export class Link {
   /** The present problem in words; undefined if there is none. */
   get problem(): string | undefined {
     if (this.#available) return this.#deaf
-    const cause = this.#problem instanceof Error ? `: ${this.#problem.message}` : ''
+    const cause = isError(this.#problem) ? `: ${this.#problem.message}` : ''
     return `Redis is away${cause}`
   }
 
@@ -258,7 +259,7 @@ export class Link {
     } catch (err) {
       this.#problem = err
       // The connections may be dead, or lead to a server that is no longer the master, so they are replaced by new ones.
-      if (err instanceof Late || (err instanceof Error && DEMOTED.test(err.message))) {
+      if (err instanceof Late || (isError(err) && DEMOTED.test(err.message))) {
         this.#commands.disconnect(true)
         this.#subscriber.disconnect(true)
       }
@@ -279,7 +280,7 @@ export class Link {
     } catch (err) {
       // If the connection broke, the next connection subscribes. Until then, each waiter reads its call every
       // second.
-      if (!(err instanceof Error) || err.name !== 'ReplyError') return
+      if (!isError(err) || err.name !== 'ReplyError') return
       if (this.#deaf === undefined) {
         logger.error(
           { err, channel },

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { isError } from '../../model/json.js'
 import type { Clock } from './Instances.js'
 import type { RedisCommands } from './Link.js'
 import { SEAL, type FieldPart } from './fields.js'
@@ -129,7 +130,7 @@ export async function run(
   try {
     return await client.evalsha(sha1, 1, key, ...args)
   } catch (err) {
-    if (!(err instanceof Error) || !err.message.startsWith('NOSCRIPT')) throw err
+    if (!isError(err) || !err.message.startsWith('NOSCRIPT')) throw err
     return await client.eval(lua, 1, key, ...args)
   }
 }
