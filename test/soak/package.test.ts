@@ -48,6 +48,11 @@ import liveMonitor from 'fastify-jambonz-listen/monitor'
 import { bridgeTwilio } from 'fastify-jambonz-listen/twilio'
 void [redisStore, liveMonitor, bridgeTwilio]`
 
+interface Manifest {
+  exports: Record<string, string | { types?: string; import?: { types: string } }>
+  typesVersions: unknown
+}
+
 const HOVERED = `import Fastify from 'fastify'
 import jambonzListen, { type Verb } from 'fastify-jambonz-listen'
 const app = Fastify()
@@ -89,11 +94,13 @@ const MEANINGS: Array<[mark: string, text: RegExp]> = [
 ]
 
 /**
- * Module settings that a user's tsconfig.json may have. Only nodenext and node16 can compile `.cts` files.
+ * Module settings that a user's tsconfig.json may have. Only nodenext, node16 and commonjs can compile `.cts` files.
+ * With node10, which older projects have, TypeScript reads `typesVersions` of package.json in place of `exports`.
  */
 const TYPESCRIPT = [
   { module: 'nodenext', moduleResolution: 'nodenext', files: ['main.ts', 'main.cts'] },
   { module: 'node16', moduleResolution: 'node16', files: ['main.ts', 'main.cts'] },
+  { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0', files: ['main.cts'] },
   { module: 'preserve', moduleResolution: 'bundler', files: ['main.ts'] },
   { module: 'esnext', moduleResolution: 'bundler', files: ['main.ts'] }
 ]
@@ -113,7 +120,7 @@ t.test('the package works after it is installed into an empty folder', { timeout
     'main.js': oneCall(IMPORTS, 'esm'),
     'main.cjs': oneCall(REQUIRES, 'cjs'),
     'main.ts': oneCall(IMPORTS + DOORS, 'ts'),
-    'main.cts': oneCall(REQUIRES_IN_TYPESCRIPT, 'cts')
+    'main.cts': oneCall(REQUIRES_IN_TYPESCRIPT + DOORS, 'cts')
   })
 
   t.test('the package contains only the files that should be published', async (t) => {
@@ -144,11 +151,19 @@ t.test('the package works after it is installed into an empty folder', { timeout
     }
   })
 
+  t.test('typesVersions names the types of every entry point', async (t) => {
+    const { exports, typesVersions } = JSON.parse(await readFile('package.json', 'utf8')) as Manifest
+    const types = Object.entries(exports).flatMap(([door, to]) =>
+      door === '.' || typeof to === 'string' ? [] : [[door.slice(2), [to.types ?? to.import?.types]]]
+    )
+    t.strictSame(typesVersions, { '*': Object.fromEntries(types) })
+  })
+
   for (const file of ['main.js', 'main.cjs']) {
     t.test(`the package takes a call in ${file}`, (t) => takesCall(t, project, file))
   }
 
-  for (const { module, moduleResolution, files } of TYPESCRIPT) {
+  for (const { module, moduleResolution, ignoreDeprecations, files } of TYPESCRIPT) {
     t.test(
       `the package compiles with module ${module}, moduleResolution ${moduleResolution} and skipLibCheck false`,
       async (t) => {
@@ -157,6 +172,7 @@ t.test('the package works after it is installed into an empty folder', { timeout
           compilerOptions: {
             module,
             moduleResolution,
+            ignoreDeprecations,
             outDir,
             strict: true,
             target: 'es2023',
