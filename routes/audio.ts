@@ -14,7 +14,7 @@ import {
   SOCKET_TOKEN_TTL,
   type SocketToken
 } from '../lib/model/tokens.js'
-import { acceptUpgrade, isUpgrade } from '../lib/listening/upgrades.js'
+import { acceptUpgrade, hasOtherUpgradeListener, isUpgrade } from '../lib/listening/upgrades.js'
 import {
   ERR_AUDIO_AUTH,
   ERR_AUDIO_DRAINING,
@@ -208,7 +208,11 @@ async function claim(
   }
   if (claimed.outcome !== 'claimed') throw new ERR_AUDIO_PATH_FORGOTTEN(token.listenId)
   return claimUntilOpened(request, claimed, async () => {
-    log.warn('the connection closed before the audio socket had opened: the listen may open another one')
+    log.warn(
+      hasOtherUpgradeListener(request.server.server)
+        ? "the connection closed before the audio socket had opened. Another listener of the server's event upgrade may have ended it, such as a WebSocketServer of ws: give that WebSocketServer a port of its own, or make it a route of @fastify/websocket"
+        : 'the connection closed before the audio socket had opened: the listen may open another one'
+    )
     await correlation.released(claimed.listen)
   })
 }

@@ -8,6 +8,9 @@ import type { WebSocket, WebSocketServer } from 'ws'
 
 const UNAVAILABLE = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
 
+/** Name of the listener with which @fastify/websocket dispatches upgrades. */
+const HOST_LISTENER = 'onUpgrade'
+
 /** A socket with the property in which Node keeps the response that is being written. */
 type UpgradeSocket = Duplex & { _httpMessage?: ServerResponse | null }
 
@@ -34,6 +37,14 @@ export async function registerWebsocket(fastify: FastifyInstance): Promise<void>
 /** Returns true for a request that asks for a websocket. */
 export function isUpgrade({ raw }: Pick<FastifyRequest, 'raw'>): boolean {
   return pending.has(raw)
+}
+
+/**
+ * Returns true if the server has a listener for upgrades besides those of this plugin and of @fastify/websocket. Such a
+ * listener gets every upgrade, and some end each upgrade that is not theirs, such as a WebSocketServer of ws.
+ */
+export function hasOtherUpgradeListener(server: Server): boolean {
+  return servers.get(server)?.hasOtherListener === true
 }
 
 /**
@@ -70,18 +81,27 @@ class ServerUpgrades {
    */
   readonly door: EventEmitter
   readonly #server: Server
+  readonly #own: readonly OnUpgrade[]
 
   constructor(server: Server) {
     this.#server = server
     this.door = new Door(server)
-    server.prependListener('upgrade', (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => {
+    const keep: OnUpgrade = (request, socket, head) => {
       pending.set(request, { socket, head, requestedAt: performance.now() })
-    })
-    server.on('upgrade', (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => {
+    }
+    const dispatch: OnUpgrade = (request, socket, head) => {
       this.#dispatch(request, socket, head)
       // The refusal waits a tick, since listeners that were added later may still answer.
       process.nextTick(() => this.#endRefused(socket))
-    })
+    }
+    server.prependListener('upgrade', keep)
+    server.on('upgrade', dispatch)
+    this.#own = [keep, dispatch]
+  }
+
+  get hasOtherListener(): boolean {
+    const listeners = this.#server.listeners('upgrade') as OnUpgrade[]
+    return listeners.some((listener) => !this.#own.includes(listener) && listener.name !== HOST_LISTENER)
   }
 
   /**
@@ -94,7 +114,7 @@ class ServerUpgrades {
   }
 
   get #isDispatchedByHost(): boolean {
-    return this.#server.listeners('upgrade').some(({ name }) => name === 'onUpgrade')
+    return this.#server.listeners('upgrade').some(({ name }) => name === HOST_LISTENER)
   }
 
   /**

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { WebSocket } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
 import websocket from '@fastify/websocket'
 import jambonzListen, { type JambonzListenOptions } from '../../lib/index.js'
 import { simulateCall } from '../../lib/simulator/index.js'
@@ -434,3 +434,15 @@ t.test(
     t.equal(warnings.length, 1)
   }
 )
+
+t.test('another listener that ends the upgrade of an audio socket is named in the log', async (t) => {
+  const { logger, said } = keepingLogger()
+  const app = await build(t, { fastify: { loggerInstance: logger } })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', maxLength: 1 }])
+  const base = await listening(app)
+  const mine = new WebSocketServer({ server: app.server, path: '/mine' })
+  t.teardown(() => mine.close())
+  const story = await simulateCall({ url: `${base}/in` })
+  t.match(story.listens, [{ refused: { status: 400 } }])
+  t.match(said('before the audio socket had opened'), [{ msg: /Another listener .* WebSocketServer of ws/ }])
+})
