@@ -26,6 +26,9 @@ const TIMEOUT = 200
 /** ms that a busy machine may take for an operation that takes no time on an idle machine */
 const SOON = 1_500
 
+/** Options for a test in which Redis is always available and no instance dies, even on a busy machine. */
+const CALM = { timeout: 10_000, heartbeat: 1_000 }
+
 interface Instance {
   store: StoreWithVerbs
   /** `callSid listenId` of each listen that the store reported as lost */
@@ -358,8 +361,8 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
-      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a', timeout: 10_000, heartbeat: 500 })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b', timeout: 10_000, heartbeat: 500 })
       const listens = Array.from({ length: 20 }, (_, i) => [`c${i % 5}`, `l${i}`] as const)
       const child = spawn(
         process.execPath,
@@ -514,8 +517,8 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
     async (t) => {
       const server = await startRedis(t)
       const client = clientOf(t, server)
-      const a = await instanceOf(t, client, { name: 'a', callTtl: 3_000 })
-      const b = await instanceOf(t, clientOf(t, server), { name: 'b', callTtl: 3_000 })
+      const a = await instanceOf(t, client, { ...CALM, name: 'a', callTtl: 30_000 })
+      const b = await instanceOf(t, clientOf(t, server), { ...CALM, name: 'b', callTtl: 30_000 })
       await a.store.update('c1', { call: { from: 'x' }, listens: [{ id: 'l1', path: '/audio' }] })
       await a.store.claim('c1', 'l1')
       await a.store.update('c1', { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
@@ -535,8 +538,8 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
-      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      const a = await instanceOf(t, clientOf(t, server), { ...CALM, name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { ...CALM, name: 'b' })
       const { call } = await a.store.claim('c1', 'l1')
       await a.store.claim('c1', 'l2')
       await b.store.conclude(listenOf(call, 'l1')!, { endReason: 'notConnected' })
@@ -601,8 +604,8 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
   t.test('an instance that closes normally is not declared dead', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
-    const a = await instanceOf(t, client, { name: 'a' })
-    await instanceOf(t, client, { name: 'b' })
+    const a = await instanceOf(t, client, { ...CALM, name: 'a' })
+    await instanceOf(t, client, { ...CALM, name: 'b' })
     await a.store.close()
     t.strictSame(await client.zrange('jambonz:instances', 0, '-1'), ['b'])
   })
@@ -644,8 +647,8 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
       const server = await startRedis(t)
       const client = clientOf(t, server)
       const callTtl = 60_000
-      const a = await instanceOf(t, client, { name: 'a', callTtl })
-      const b = await instanceOf(t, client, { name: 'b', callTtl })
+      const a = await instanceOf(t, client, { ...CALM, name: 'a', callTtl })
+      const b = await instanceOf(t, client, { ...CALM, name: 'b', callTtl })
       const sent = await watchCommands(t, server)
       for (const callSid of ['warm', 'one', 'two']) {
         await a.store.update(callSid, { call: { from: 'x' }, listens: [{ id: 'l1', path: '/audio' }] })
@@ -692,7 +695,7 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
   t.test('a call that expires leaves no key in Redis', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
-    const { store } = await instanceOf(t, client, { callTtl: 400 })
+    const { store } = await instanceOf(t, client, { ...CALM, callTtl: 2_000 })
     await store.update('c1', { call: { from: 'x' }, listens: [{ id: 'l1', path: '/audio' }] })
     await store.claim('c1', 'l1')
     await store.update('c1', { listens: [{ id: 'l1', state: 'ended' }] })

@@ -60,7 +60,8 @@ async function openRedisStore(
   { instance, prefix, callTtl }: { instance: string; prefix: string; callTtl: number }
 ) {
   const client = new Redis(url, { lazyConnect: true })
-  const store = redisStore(client, { prefix, heartbeat: 100 })
+  // With a short timeout, a busy machine would make the store take Redis for unavailable.
+  const store = redisStore(client, { prefix, timeout: 10_000, heartbeat: 100 })
   t.teardown(async () => {
     await store.close()
     client.disconnect()
