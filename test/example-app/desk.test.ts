@@ -13,6 +13,7 @@ import { exampleApp, openDesk } from '../helpers/exampleApp.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { basic, statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
+import { V8_OPTIONS } from '../helpers/v8Options.js'
 
 const DESK = { DESK_PASSWORD: 'engine' }
 const SUPERVISOR = basic('ada', 'engine')
@@ -63,7 +64,7 @@ t.test("the example application's README describes every setting", async (t) => 
 
 t.test('the process says why it can not start, and drains on a signal', async (t) => {
   const start = (env: NodeJS.ProcessEnv) =>
-    spawn(process.execPath, ['dist/example-app/server.js'], {
+    spawn(process.execPath, [...V8_OPTIONS, 'dist/example-app/server.js'], {
       env: { ...process.env, PORT: '0', RECORDINGS_DIR: folder(), DRAIN_SECONDS: '0', ...env }
     })
   const refused = start({ HOST: '0.0.0.0' })

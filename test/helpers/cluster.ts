@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Report } from './clusterInstance.js'
+import { V8_OPTIONS } from './v8Options.js'
 
 export interface Seen {
   instance: number
@@ -145,5 +146,7 @@ export async function startCluster(
 }
 
 function start(script: string, ...args: string[]): ChildProcess {
-  return spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  return spawn(process.execPath, [...V8_OPTIONS, script, ...args], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc']
+  })
 }

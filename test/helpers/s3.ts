@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { GetObjectCommand, ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3'
 import type { Test } from 'tap'
 import { temporaryDirectory } from './recordings.js'
+import { V8_OPTIONS } from './v8Options.js'
 
 export const BUCKET = 'calls'
 
@@ -49,7 +50,7 @@ export async function s3(t: Test): Promise<S3> {
     client,
     kill,
     async start(partDelay = 0) {
-      child = spawn(process.execPath, [SERVER, directory, String(port), String(partDelay)], {
+      child = spawn(process.execPath, [...V8_OPTIONS, SERVER, directory, String(port), String(partDelay)], {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
         env: { NODE_NO_WARNINGS: '1' }
       })

@@ -8,6 +8,7 @@ import { Instances } from '../../lib/recording/directory/Instances.js'
 import type { FinishedRecording } from '../../lib/model/recording.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
+import { V8_OPTIONS } from '../helpers/v8Options.js'
 
 const CHILD = join(import.meta.dirname, '../helpers/skewedHost.js')
 const MINUTE = 60_000
@@ -24,10 +25,14 @@ interface Host {
 }
 
 function startHost(t: Test, directory: string, ahead: number, jump: number): Host {
-  const child = spawn(process.execPath, [CHILD, directory, String(ahead), String(jump), String(HEARTBEAT)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: {}
-  })
+  const child = spawn(
+    process.execPath,
+    [...V8_OPTIONS, CHILD, directory, String(ahead), String(jump), String(HEARTBEAT)],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: {}
+    }
+  )
   t.teardown(() => child.kill('SIGKILL'))
   let text = ''
   child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
