@@ -178,6 +178,10 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
   t.teardown(() => spy.disconnect())
   const published: string[] = []
   await spy.psubscribe('*')
+  const client = new Redis(redis.url)
+  t.teardown(() => client.disconnect())
+  /** number of instances, by the name of their test */
+  const subscriptions = new Map<string, number>()
   spy.on('pmessage', (_pattern, _channel, message: string) => published.push(message))
 
   async function instances(
@@ -190,12 +194,20 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
       const client = new Redis(redis.url)
       t.teardown(() => client.disconnect())
       return serving(t, routes, {
-        store: change(redisStore(client)),
+        store: change(redisStore(client, { prefix: `${t.name}:` })),
         secret: secret ?? 'the same on all instances',
         auth: { username: 'audio', password: 'the password of audio' }
       })
     }
-    return [await one(), await one(), await one()] as const
+    const three = [await one(), await one(), await one()] as const
+    // An instance that has not subscribed to the channel yet gets no orders, and no outcomes of its own orders.
+    const subscribed = (subscriptions.get(t.name) ?? 0) + three.length
+    subscriptions.set(t.name, subscribed)
+    await until(
+      async () => Number((await client.pubsub('NUMSUB', `${t.name}:events`))[1]) === subscribed,
+      'the instances to hear each other'
+    )
+    return three
   }
   let calls = 0
   const newCall = () => ({ callSid: `call-${++calls}-of-several` })

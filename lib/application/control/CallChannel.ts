@@ -129,7 +129,8 @@ export class CallChannel {
   async #deliver(order: Order, ms: number): Promise<boolean> {
     const { store, sockets, instance } = this.#deps
     const deadline = performance.now() + ms
-    const asked = new Set<string>()
+    /** the replies of the holders that were asked, by holder */
+    const asked = new Map<string, Promise<boolean | undefined>>()
     for (;;) {
       const next = this.#nextHolder(order.callSid, deadline - performance.now())
       let looking: NodeJS.Timeout | undefined
@@ -140,11 +141,14 @@ export class CallChannel {
         if (store.shared) looking = setInterval(() => this.#look(order.callSid, holder), LOOK_EVERY)
         const isOurs = holder === undefined || holder === instance
         if (isOurs && sockets.holds(order.callSid) && (await this.#execute(order))) return true
-        if (store.shared && holder !== instance && !asked.has(holder ?? '')) {
-          asked.add(holder ?? '')
+        if (store.shared && holder !== instance) {
           const left = Math.min(DEADLINES.command, deadline - performance.now())
+          // A holder's reply may come after the news that it is the holder, so it is still awaited then.
+          const reply = asked.get(holder ?? '') ?? this.#ask(order, holder, left)
+          reply.catch(() => {})
+          asked.set(holder ?? '', reply)
           // A holder that has stopped gives no reply, so this also ends when jambonz reconnects.
-          const isSent = await Promise.race([this.#ask(order, holder, left), next.came.then(() => undefined)])
+          const isSent = await Promise.race([reply, next.came.then(() => undefined)])
           if (isSent) return true
           if (isSent === false) asked.delete(holder ?? '')
         }
