@@ -1,4 +1,3 @@
-import { types } from 'node:util'
 import { createError } from '@fastify/error'
 
 /** An option of `simulateCall` is wrong. The message names the option. */
@@ -24,9 +23,13 @@ export const SIM_APPLICATION = createError(
   422
 )
 
-/** Returns an error's message. In a test runner such as Jest, Node's own errors are no `instanceof Error`. */
+/**
+ * Returns an error's message. It asks for the property, since errors of Fastify are no native errors, and Node's own
+ * errors are no `instanceof Error` in a test runner such as Jest.
+ */
 export function reasonOf(error: unknown): string {
-  return types.isNativeError(error) ? error.message : String(error)
+  const { message } = Object(error) as { message?: unknown }
+  return typeof message === 'string' ? message : String(error)
 }
 
 /** A request of jambonz failed. The message has the status or the cause. */
