@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import t from 'tap'
+import { BlockPool, SMALL_BLOCK, type Block } from '../../lib/recording/BlockWriter.js'
 import type { RecordingError } from '../../lib/recording/types.js'
 import { inspectWav, STREAM_HEADER_BYTES, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
@@ -379,3 +380,25 @@ t.test('invalid options are refused with an error that names the options', async
     message: /can't make opus \(Unknown encoder\)/
   })
 })
+
+t.test(
+  'after a stall of the disk, recordings keep a few of the blocks that they needed meanwhile',
+  async (t) => {
+    const pool = new BlockPool(Infinity)
+    const take = (count: number): Block[] =>
+      Array.from({ length: count }, () => pool.take(SMALL_BLOCK)).filter((block) => block !== undefined)
+    for (let i = 0; i < 32; i++) pool.expect(1)
+    const stalled = take(64)
+    t.equal(stalled.length, 64)
+    for (const block of stalled) pool.give(block)
+    t.equal(pool.lent, 0)
+    const later = take(64)
+    t.equal(later.filter((block) => stalled.includes(block)).length, 2, 'one for each sixteen recordings')
+    for (const block of later) pool.give(block)
+    for (let i = 0; i < 32; i++) pool.expect(-1)
+    t.notOk(
+      take(1).some((block) => later.includes(block)),
+      'without recordings, none is kept'
+    )
+  }
+)
