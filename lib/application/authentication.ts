@@ -82,14 +82,17 @@ export function verifySignature(
   return timestamp
 }
 
-/** The header as jambonz sends it. A search through the parts of a header takes four times as long as this pattern. */
-const ONE_SIGNATURE = /^t=(\d{1,12}),v1=([^,]+)$/
-const SIGNATURE_DIGITS = 64
+/**
+ * Matches the header as jambonz sends it, in a quarter of the time that a search through the header's parts
+ * takes.
+ */
+const ONE_SIGNATURE = /^t=(\d{1,12}),v1=([0-9a-f]{64})$/
 
 function parseHeader(header: string): { timestamp: number; signatures: Buffer[] } {
-  const [, time, given = ''] = ONE_SIGNATURE.exec(header) ?? []
-  const only = Buffer.from(given)
-  if (only.length === SIGNATURE_DIGITS) return { timestamp: Number(time), signatures: [only] }
+  const [, time, given] = ONE_SIGNATURE.exec(header) ?? []
+  if (time !== undefined && given !== undefined) {
+    return { timestamp: Number(time), signatures: [Buffer.from(given)] }
+  }
   let timestamp: number | undefined
   const signatures: Buffer[] = []
   for (const part of header.split(',')) {

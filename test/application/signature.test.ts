@@ -28,6 +28,11 @@ t.test('a header is accepted if one of its v1 signatures is right', async (t) =>
   t.doesNotThrow(check(`t=${now},v1=${'0'.repeat(64)},${signature(body, secret, now).split(',')[1]}`))
 })
 
+t.test('a signature in capital letters is accepted', async (t) => {
+  const [time, v1 = ''] = signature(body, secret).split(',v1=')
+  t.doesNotThrow(check(`${time},v1=${v1.toUpperCase()}`))
+})
+
 t.test('a signature is refused', async (t) => {
   const now = Math.floor(Date.now() / 1000)
   const rows: Array<[why: string, header: string | undefined, code: string]> = [
@@ -36,6 +41,7 @@ t.test('a signature is refused', async (t) => {
     ['when it has no time', 'v1=' + '0'.repeat(64), 'FST_JAMBONZ_SIGNATURE_MALFORMED'],
     ['when it has no v1', `t=${now}`, 'FST_JAMBONZ_SIGNATURE_MALFORMED'],
     ['when its hash is cut short', `t=${now},v1=abcd`, 'FST_JAMBONZ_SIGNATURE_MALFORMED'],
+    ['when its hash is no hash', `t=${now},v1=${'z'.repeat(64)}`, 'FST_JAMBONZ_SIGNATURE_MALFORMED'],
     ['when it is of another secret', signature(body, 'other'), 'FST_JAMBONZ_SIGNATURE_MISMATCH'],
     ['when it is of another body', signature(body + ' ', secret), 'FST_JAMBONZ_SIGNATURE_MISMATCH'],
     [
