@@ -156,8 +156,7 @@ function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyReq
 /**
  * Returns the id of a listen by its place in the answer, `ordinal`. A repeated request gets the same ids as
  * long as none of the sockets has opened (feature-server repeats requests as the fragment of the url says). The url
- * and the body identify the request. A replayed signed request gets new listens only MAX_REPLAYS
- * times.
+ * and the body identify the request. A replayed signed request gets new listens only MAX_REPLAYS times.
  */
 function listenIdOf(
   { options: { secret }, replays }: Pick<Application, 'options' | 'replays'>,

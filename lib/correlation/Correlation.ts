@@ -70,6 +70,7 @@ export class Correlation {
   readonly #events: CallEvents
   readonly #ends: CausedEnds
   readonly #waits: ReasonWaits
+  /** the instances that share the store and have died */
   readonly dead = new DeadInstances()
   /** tag of this instance in the paths that it signs */
   readonly issuer: string
@@ -163,7 +164,6 @@ export class Correlation {
     application?: string,
     backgrounds?: ReadonlyMap<string, string>
   ): Promise<boolean> {
-    if (listens.length === 0) return this.store.shared
     const written = backgrounds?.size
       ? listens.map((listen) => ({ ...listen, background: backgrounds.get(listen.id) }))
       : listens

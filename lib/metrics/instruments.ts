@@ -1,4 +1,4 @@
-import { isError } from '../model/json.js'
+import { thrownMessage } from '../model/json.js'
 import type { Definition } from './Metrics.js'
 import { ERR_OPTIONS } from '../model/errors.js'
 
@@ -178,7 +178,7 @@ function register(registry: MetricsRegistry, name: string, metric: SharedMetric)
     registry.registerMetric(metric)
   } catch (err) {
     throw new ERR_OPTIONS(
-      `registry: ${isError(err) ? err.message : String(err)} Pass a registry that has no metrics of another copy of this plugin`
+      `registry: ${thrownMessage(err)} Pass a registry that has no metrics of another copy of this plugin`
     )
   }
 }

@@ -1,5 +1,5 @@
 import { ERR_CALL_DATA } from './errors.js'
-import { frozenJson, isScalar, isError } from './json.js'
+import { frozenJson, isScalar, thrownMessage } from './json.js'
 import type { Listen, StoredCall, StoredListen } from './schema.js'
 import { isoTime } from './time.js'
 
@@ -143,7 +143,7 @@ export function applyPatch(call: StoredCall, patch: CallPatch, now = isoTime()):
     if (patch.listens !== undefined) next.listens = patchListens(call, patch.listens, now)
     return Object.freeze(next)
   } catch (err) {
-    throw new ERR_CALL_DATA(call.callSid, isError(err) ? err.message : String(err))
+    throw new ERR_CALL_DATA(call.callSid, thrownMessage(err))
   }
 }
 

@@ -108,3 +108,13 @@ export function isError(value: unknown): value is Error {
   // eslint-disable-next-line no-restricted-syntax -- This is the place for it.
   return types.isNativeError(value) || value instanceof Error
 }
+
+/** Returns a thrown value as an error. */
+export function toError(thrown: unknown): Error {
+  return isError(thrown) ? thrown : new Error(String(thrown))
+}
+
+/** Returns the message of a thrown value. */
+export function thrownMessage(thrown: unknown): string {
+  return toError(thrown).message
+}

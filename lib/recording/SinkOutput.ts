@@ -12,7 +12,7 @@ import { FinishedRecordingSchema, type FinishedRecording } from '../model/record
 import { buildStreamHeader, durationOf, STREAM_HEADER_BYTES } from '../pcm/wavHeader.js'
 import { finished } from 'node:stream'
 import { Value } from '@sinclair/typebox/value'
-import { frozenJson, isThenable, isError } from '../model/json.js'
+import { frozenJson, isThenable, toError } from '../model/json.js'
 
 /** The output of a recording to an application's Writable, as a WAV whose header says that its length is unknown. */
 export class SinkOutput implements Output {
@@ -248,7 +248,7 @@ export class SinkWriter {
   }
 
   #fail(cause: unknown): void {
-    this.#error ??= isError(cause) ? cause : new Error(String(cause))
+    this.#error ??= toError(cause)
     this.#settle(this.#error)
   }
 
@@ -273,7 +273,7 @@ function guard(
     const callback = name.startsWith('_') ? args.at(-1) : undefined
     const failed = (error: unknown): void => {
       fail(error)
-      if (typeof callback === 'function') callback(isError(error) ? error : new Error(String(error)))
+      if (typeof callback === 'function') callback(toError(error))
     }
     try {
       const returned: unknown = Reflect.apply(method, this, args)

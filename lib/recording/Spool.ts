@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { relative, sep } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { isError } from '../model/json.js'
+import { toError } from '../model/json.js'
 import type { Listen } from '../model/schema.js'
 import { ERR_RECORDING_SINK } from '../model/errors.js'
 import { hashPath, lstat, openRegular, remove, rename, reasonOf } from './directory/files.js'
@@ -203,7 +203,7 @@ export class Spool {
       await patience.until(settled((done) => writer.end(done)))
       return writer.describe(recording, name)
     } catch (cause) {
-      const error = isError(cause) ? cause : new Error(String(cause))
+      const error = toError(cause)
       // If sink() resolves to a Writable after the timeout, the Writable is destroyed, too.
       opening.then(
         (writer) => writer.destroy(error),
@@ -262,7 +262,7 @@ class Patience {
   #giveUp: (reason: Error) => void = () => {}
   readonly #abort = (): void => {
     const { reason } = this.#closing as { reason: unknown }
-    this.#giveUp(isError(reason) ? reason : new Error(String(reason)))
+    this.#giveUp(toError(reason))
   }
 
   /** `ms`: the timeout of each operation. `closing`: aborts when the server closes. */

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import { Transform, type TransformCallback } from 'node:stream'
 import { types } from 'node:util'
-import { isError } from '../model/json.js'
+import { thrownMessage } from '../model/json.js'
 import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
 import type { Encryption } from './options.js'
 
@@ -76,7 +76,7 @@ export async function createCipher(
   try {
     return new FrameCipher(checkKey(await key(keyIdOf(preamble))), preamble)
   } catch (cause) {
-    throw new ERR_RECORDING_KEY(path, isError(cause) ? cause.message : String(cause), { cause })
+    throw new ERR_RECORDING_KEY(path, thrownMessage(cause), { cause })
   }
 }
 
@@ -212,7 +212,7 @@ class DecryptStream extends Transform {
     try {
       this.#cipher = new FrameCipher(checkKey(key), preamble)
     } catch (cause) {
-      throw new ERR_RECORDING_DECRYPT(isError(cause) ? cause.message : String(cause), { cause })
+      throw new ERR_RECORDING_DECRYPT(thrownMessage(cause), { cause })
     }
     this.#rest = this.#rest.subarray(PREAMBLE_BYTES)
     return this.#cipher

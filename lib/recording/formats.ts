@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { constants, setPriority } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { isError } from '../model/json.js'
+import { thrownMessage } from '../model/json.js'
 import { ERR_RECORDING_FFMPEG } from '../model/errors.js'
 import { closeFile, hasCode, openRegular, remove, writeNew } from './directory/files.js'
 import { ENCRYPTED, ENCRYPTED_WAV, WAV } from './directory/names.js'
@@ -138,7 +138,7 @@ export async function compress(from: string, to: string, compression: Compressio
   } catch (cause) {
     child.kill('SIGKILL')
     await remove(to)
-    throw new ERR_RECORDING_FFMPEG(isError(cause) ? cause.message : String(cause), { cause })
+    throw new ERR_RECORDING_FFMPEG(thrownMessage(cause), { cause })
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Context, Span, SpanContext, SpanKind, Tracer, TracerProvider } from '@opentelemetry/api'
-import { isError } from '../model/json.js'
+import { isError, thrownMessage } from '../model/json.js'
 import type { Attributes, SpanOptions, Trace, Tracing } from '../listening/tracing.js'
 import { isNotInstalled } from '../model/errors.js'
 
@@ -84,7 +84,7 @@ export class OpenTelemetry implements Tracing {
       parent
     )
     const { spanId } = span.spanContext()
-    // Without an SDK, the API returns the parent or the invalid span, and nothing is traced.
+    // A tracer that traces nothing, for example while tracing is suppressed, returns the parent or the invalid span.
     if (spanId === parentSpan?.spanId || spanId === this.#api.INVALID_SPANID) return undefined
     return new SpanTrace(this.#api, span, parent)
   }
@@ -155,7 +155,7 @@ class SpanTrace implements Trace {
     }
     this.#span.setStatus({
       code: this.#api.SpanStatusCode.ERROR,
-      message: isError(reason) ? reason.message : String(reason)
+      message: thrownMessage(reason)
     })
   }
 

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { WebSocket } from 'ws'
-import { isError } from '../model/json.js'
+import { thrownMessage } from '../model/json.js'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 import { checkOptions } from '../model/checkOptions.js'
 import { ERR_AUDIO_MODE, ERR_OPTIONS, ERR_TWILIO_BOT } from '../model/errors.js'
@@ -59,9 +59,7 @@ function connect(url: string | URL, authToken: string | undefined): WebSocket {
       })
     })
   } catch (err) {
-    throw new ERR_TWILIO_BOT(
-      `"${String(url)}" is no websocket url (${isError(err) ? err.message : String(err)})`
-    )
+    throw new ERR_TWILIO_BOT(`"${String(url)}" is no websocket url (${thrownMessage(err)})`)
   }
 }
 
@@ -164,7 +162,7 @@ class TwilioBridge {
   #ends(): Promise<BridgeEnd> {
     return new Promise((resolve, reject) => {
       this.#listen('message', (data) => this.#received(String(data)))
-      this.#listen('error', (err) => reject(new ERR_TWILIO_BOT(isError(err) ? err.message : String(err))))
+      this.#listen('error', (err) => reject(new ERR_TWILIO_BOT(thrownMessage(err))))
       this.#listen('close', (code) => {
         if (CLEAN.includes(Number(code))) resolve({ endedBy: 'bot', code: Number(code) })
         else reject(new ERR_TWILIO_BOT(`it closed with ${String(code)}`))

@@ -209,6 +209,24 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
     )
     return three
   }
+  /** Hangs up a call from the third instance while jambonz reconnects from the first to the second one. */
+  async function hangUpWhileReconnecting(
+    t: Test,
+    [a, b, c]: Awaited<ReturnType<typeof instances>>
+  ): Promise<void> {
+    const call = newCall()
+    const first = await JambonzSocket.open(t, `${a.url}/call`)
+    await first.ask('session:new', {}, call)
+    first.drop()
+    await until(() => first.code !== undefined, 'the break')
+    const hungUp = c.app.jambonz.calls.hangUp(call.callSid)
+    const second = await JambonzSocket.open(t, `${b.url}/call`)
+    await second.ask('session:reconnect', {}, call)
+    await hungUp
+    await until(() => second.commands.length === 1, 'the command')
+    t.match(second.commands, [{ command: 'call:status' }])
+  }
+
   let calls = 0
   const newCall = () => ({ callSid: `call-${++calls}-of-several` })
 
@@ -276,18 +294,10 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
   t.test('a command waits while its call reconnects, and is not refused by another instance', async (t) => {
     // On a busy machine, the reconnect takes longer than 2 s.
     setDeadlines(t, { command: 60_000 })
-    const [a, b, c] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
-    const call = newCall()
-    const first = await JambonzSocket.open(t, `${a.url}/call`)
-    await first.ask('session:new', {}, call)
-    first.drop()
-    await until(() => first.code !== undefined, 'the break')
-    const hungUp = c.app.jambonz.calls.hangUp(call.callSid)
-    const second = await JambonzSocket.open(t, `${b.url}/call`)
-    await second.ask('session:reconnect', {}, call)
-    await hungUp
-    await until(() => second.commands.length === 1, 'the command')
-    t.match(second.commands, [{ command: 'call:status' }])
+    await hangUpWhileReconnecting(
+      t,
+      await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+    )
   })
 
   t.test('a command that waits is sent although no instance hears of the reconnect', async (t) => {
@@ -299,18 +309,7 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
       })
     }
     const routes = (app: FastifyInstance) => app.jambonz.webhook('/call', async () => [say('hello')])
-    const [a, b, c] = await instances(t, routes, undefined, withoutNews)
-    const call = newCall()
-    const first = await JambonzSocket.open(t, `${a.url}/call`)
-    await first.ask('session:new', {}, call)
-    first.drop()
-    await until(() => first.code !== undefined, 'the break')
-    const hungUp = c.app.jambonz.calls.hangUp(call.callSid)
-    const second = await JambonzSocket.open(t, `${b.url}/call`)
-    await second.ask('session:reconnect', {}, call)
-    await hungUp
-    await until(() => second.commands.length === 1, 'the command')
-    t.match(second.commands, [{ command: 'call:status' }])
+    await hangUpWhileReconnecting(t, await instances(t, routes, undefined, withoutNews))
   })
 
   t.test('an instance ignores an order that is forged or signed with another secret', async (t) => {

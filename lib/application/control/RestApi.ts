@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import { checkOptions, didYouMean, similarName } from '../../model/checkOptions.js'
 import { ERR_API, ERR_API_REFUSED, ERR_OPTIONS } from '../../model/errors.js'
-import { isObject, isError } from '../../model/json.js'
+import { isObject, isError, thrownMessage } from '../../model/json.js'
 
 /** The option `api`: address and credentials of jambonz' REST api. */
 export interface ApiOptions {
@@ -231,7 +231,7 @@ export class RestApi {
   #failed(method: string, err: unknown): Error {
     const { cause } = err as { cause?: unknown }
     const why = causeOf(err) ?? (isError(cause) ? cause.message : undefined)
-    const message = isError(err) ? err.message : String(err)
+    const message = thrownMessage(err)
     return new ERR_API(method, this.#withoutToken(why === undefined ? message : `${message}: ${String(why)}`))
   }
 

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { isError } from '../../model/json.js'
+import { toError } from '../../model/json.js'
 import type { Call, Listen } from '../../model/schema.js'
 import { readMetadata, salvageMetadata } from './messages.js'
 
@@ -104,7 +104,7 @@ export class SocketOpening {
         this.#open(opened, metadata)
         this.#steps.resume()
       },
-      (err: unknown) => this.#fail(isError(err) ? err : new Error(String(err)))
+      (err: unknown) => this.#fail(toError(err))
     )
   }
 

@@ -1,7 +1,7 @@
 import { accessSync, constants, rmSync, writeFileSync, type Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { isError } from '../../model/json.js'
+import { thrownMessage } from '../../model/json.js'
 import { ERR_OPTIONS } from '../../model/errors.js'
 import type { Listen } from '../../model/schema.js'
 import { audioExtension, finalExtension } from '../formats.js'
@@ -103,7 +103,7 @@ export class RecordingDirectory {
       writeFileSync(probe, '', { flag: 'wx', mode: FILE_MODE })
       rmSync(probe)
     } catch (cause) {
-      const reason = isError(cause) ? cause.message : String(cause)
+      const reason = thrownMessage(cause)
       throw new ERR_OPTIONS(
         `recording.directory: "${this.path}" can't be written (${reason}). Choose another directory, or let the user of this process write there`,
         { cause }

@@ -2,7 +2,7 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { FastifyBaseLogger } from 'fastify'
 import { newCall, newListen, type CallPatch, type Guard } from '../../model/callWrite.js'
-import { deepFreeze, isError } from '../../model/json.js'
+import { deepFreeze, thrownMessage } from '../../model/json.js'
 import { ERR_CALL_DATA } from '../../model/errors.js'
 import {
   CallSchema,
@@ -145,7 +145,7 @@ function toJson(callSid: string, value: unknown): string | undefined {
   try {
     return JSON.stringify(value)
   } catch (err) {
-    throw new ERR_CALL_DATA(callSid, isError(err) ? err.message : String(err))
+    throw new ERR_CALL_DATA(callSid, thrownMessage(err))
   }
 }
 
