@@ -4,6 +4,7 @@ import { socketUrl } from '../listening/ownUrls.js'
 import { applicationOf, backgroundsOf } from '../correlation/handover.js'
 import { listenIn } from '../model/callWrite.js'
 import type { Credentials } from '../model/credentials.js'
+import { LimitedMap } from '../model/json.js'
 import { createListenId } from '../model/tokens.js'
 import type { Call } from '../model/schema.js'
 import type { Application } from './Application.js'
@@ -131,7 +132,7 @@ class AnswerContext implements VerbContext {
  * is valid for minutes, and somebody else may send the request again meanwhile.
  */
 export class Replays {
-  readonly #first = new Map<string, number>()
+  readonly #first = new LimitedMap<string, number>(MAX_REMEMBERED)
 
   /**
    * Returns true if a request was repeated too often to get new listens. `generation`: how often it got new
@@ -140,8 +141,6 @@ export class Replays {
   isOld(request: string, generation: number): boolean {
     const first = this.#first.get(request)
     if (first !== undefined) return generation >= first + MAX_REPLAYS
-    const [oldest] = this.#first.keys()
-    if (this.#first.size >= MAX_REMEMBERED && oldest !== undefined) this.#first.delete(oldest)
     this.#first.set(request, generation)
     return false
   }

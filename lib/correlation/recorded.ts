@@ -1,4 +1,5 @@
 import { listenIn } from '../model/callWrite.js'
+import { LimitedMap } from '../model/json.js'
 import { HOOK_WAIT } from '../model/listenLife.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { AudioCounts, Listen, ListenSegment, StoredCall, StoredListen } from '../model/schema.js'
@@ -21,11 +22,9 @@ const MAX_DEAD = 1_000
 /** The instances that have died. A later start repairs the recordings that they left unfinished. */
 export class DeadInstances {
   /** when each instance was last reported dead, ms since the epoch */
-  readonly #diedAt = new Map<string, number>()
+  readonly #diedAt = new LimitedMap<string, number>(MAX_DEAD)
 
   add(instance: string): void {
-    const [oldest] = this.#diedAt.keys()
-    if (this.#diedAt.size >= MAX_DEAD && oldest !== undefined) this.#diedAt.delete(oldest)
     this.#diedAt.set(instance, wallClock())
   }
 

@@ -118,3 +118,19 @@ export function toError(thrown: unknown): Error {
 export function thrownMessage(thrown: unknown): string {
   return toError(thrown).message
 }
+
+/** A map with a limit: a new key in a full map drops the key that was set least recently. */
+export class LimitedMap<Key, Value> extends Map<Key, Value> {
+  readonly #max: number
+
+  constructor(max: number) {
+    super()
+    this.#max = max
+  }
+
+  override set(key: Key, value: Value): this {
+    const [oldest] = this.keys()
+    if (!this.delete(key) && this.size >= this.#max) this.delete(oldest as Key)
+    return super.set(key, value)
+  }
+}

@@ -1,7 +1,7 @@
 import { accessSync, constants, rmSync, writeFileSync, type Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { thrownMessage } from '../../model/json.js'
+import { LimitedMap, thrownMessage } from '../../model/json.js'
 import { ERR_OPTIONS } from '../../model/errors.js'
 import type { Listen } from '../../model/schema.js'
 import { audioExtension, finalExtension } from '../formats.js'
@@ -80,7 +80,7 @@ export class RecordingDirectory {
   readonly #token: string
   /** names that this process is writing, in lower case, and the ids of their listens */
   readonly #live = new Map<string, string>()
-  readonly #names = new Map<string, Set<string>>()
+  readonly #names = new LimitedMap<string, Set<string>>(MAX_DIRECTORIES)
 
   /** `token`: the token of this instance, which owns the names that it claims */
   constructor(path: string, options: ResolvedRecordingOptions, token: string) {
@@ -271,8 +271,6 @@ export class RecordingDirectory {
     const files = (await ifThere(readdir(directory))) ?? []
     const names = new Set(files.slice(0, MAX_NAMES).map(stemOf))
     this.#names.set(directory, names)
-    const [oldest] = this.#names.keys()
-    if (this.#names.size > MAX_DIRECTORIES && oldest !== undefined) this.#names.delete(oldest)
     return names
   }
 }
