@@ -8,7 +8,7 @@ import { signHookKey } from '../model/tokens.js'
 import type { Application } from './Application.js'
 import { ADULTING } from './websocket/wire.js'
 import type { RequestKind } from './observeRequests.js'
-import { kOwnBody, messageOf } from './request.js'
+import { kOwnBody, kReturned, messageOf } from './request.js'
 
 /** The key in the `config` of a route of this plugin that holds the kind of the route. */
 const kKind = Symbol('jambonz route')
@@ -184,6 +184,27 @@ export function warnOfDecline(
   request.log.warn(
     'the handler answered a new call without verbs, so jambonz declines the call: return an array of verbs'
   )
+}
+
+/** the HTTP statuses with which jambonz takes verbs (feature-server lib/utils/http-requestor.js) */
+export const TAKEN: ReadonlySet<number> = new Set([200, 202])
+const IGNORED_STATUS =
+  'jambonz ignores an answer with this status: it takes verbs only with status 200 or 202, and follows no redirect'
+/**
+ * Logs an answer that jambonz ignores because of its status, once for each route and status. jambonz itself reports a
+ * status of 400 or more, but not over a websocket, where it gets no status. Errors of 500 or more are logged already.
+ */
+export function warnOfStatus(
+  { warned }: Pick<Application, 'warned'>,
+  request: FastifyRequest,
+  statusCode: number
+): void {
+  const { [kReturned]: returned, routeOptions } = request
+  const isEmpty = statusCode === 204 && !(Array.isArray(returned) && returned.length > 0)
+  const isReported = statusCode >= (messageOf(request) ? 500 : 400)
+  if (TAKEN.has(statusCode) || isEmpty || isReported) return
+  if (!isNews(warned, `${routeOptions.url} answers ${statusCode}`)) return
+  request.log.warn({ statusCode }, IGNORED_STATUS)
 }
 
 type Serialize = (request: FastifyRequest) => unknown

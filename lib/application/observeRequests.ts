@@ -3,6 +3,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Listen, StoredListen } from '../model/schema.js'
 import type { Trace, Tracing } from '../listening/tracing.js'
 import { withinMs } from '../model/time.js'
+import type { Application } from './Application.js'
+import { warnOfStatus } from './hookUrls.js'
 import { kStage, kTrace } from './request.js'
 
 const NO_CONTENT = 204
@@ -30,17 +32,13 @@ export interface RequestMetrics {
   hookWaited(ms: number, listen: Listen): void
 }
 
-export interface RequestObservers {
-  readonly metrics: RequestMetrics
-  readonly tracing: Tracing | undefined
-}
-
-/** Counts the requests of a scope and, with tracing, creates a span for each. */
+/** Counts the requests of a scope, logs answers that jambonz ignores and, with tracing, creates a span for each request. */
 export function observeRequests(
   scope: FastifyInstance,
-  { metrics, tracing }: RequestObservers,
+  application: Pick<Application, 'metrics' | 'tracing' | 'warned'>,
   kind: RequestKind
 ): void {
+  const { metrics, tracing } = application
   scope.addHook('onRequest', (request, reply, done) => {
     const trace = tracing && beginRequestSpan(tracing, request, kind)
     if (trace) request[kTrace] = trace
@@ -48,6 +46,7 @@ export function observeRequests(
     // `on()` costs less than `once()`, and a response closes once.
     reply.raw.on('close', () => {
       metrics.requested(kind, outcomeOf(request, reply))
+      if (kind !== 'statusHook' && reply.sent) warnOfStatus(application, request, reply.statusCode)
       if (trace) endRequestSpan(trace, request, reply)
     })
     done()

@@ -259,7 +259,7 @@ export const ERR_WEBHOOK_AUTH = define(
 export const ERR_CALL_SID = define(
   'FST_JAMBONZ_CALL_SID',
   'the payload of a request has no `call_sid`',
-  'the payload has no call_sid of 1 to %s bytes. Only jambonz should request this url',
+  'the payload has no call_sid of 1 to %s bytes. Only jambonz should request this url. If this is the toolHook or eventHook of a verb, which has no call_sid over HTTP, serve it with fastify.post() in place of webhook()',
   400
 )
 export const ERR_HOOK_KEY = define(

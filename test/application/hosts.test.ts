@@ -3,7 +3,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import express from 'express'
 import t from 'tap'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import fastifyRawBody from 'fastify-raw-body'
 import fastifyCompress from '@fastify/compress'
 import { build, listening, type BuildOptions } from '../helpers/build.js'
@@ -157,6 +157,53 @@ for (const { title, routes, verbs, data } of APPLICATIONS) {
     t.strictSame(await verbsOf(t, routes, data && { data }), { http: verbs, websocket: verbs })
   })
 }
+
+t.test(
+  'an answer whose status makes jambonz ignore it is logged, once for each route and status',
+  async (t) => {
+    const answers: Record<string, (reply: FastifyReply) => unknown> = {
+      '/created': (reply) => reply.code(201).send(SAY),
+      '/moved': (reply) => reply.redirect('/call'),
+      '/none': (reply) => reply.code(204).send(),
+      '/accepted': (reply) => reply.code(202).send(SAY)
+    }
+    for (const transport of ['http', 'websocket']) {
+      const { logger, lines } = keepingLogger()
+      const app = await build(t, { fastify: { loggerInstance: logger } })
+      app.jambonz.webhook('/call', async () => SAY)
+      for (const [path, answer] of Object.entries(answers)) {
+        app.jambonz.webhook(path, (_request, reply) => {
+          answer(reply)
+        })
+      }
+      app.jambonz.webhook('/lost', async (_request, reply) => {
+        reply.code(204)
+        return SAY
+      })
+      app.jambonz.webhook(
+        '/limited',
+        { onRequest: async (_request, reply) => reply.code(429).send('no') },
+        () => SAY
+      )
+      const url = await listening(app)
+      const socket = transport === 'websocket' ? await JambonzSocket.open(t, `${url}/call`) : undefined
+      await socket?.ask('session:new', PAYLOAD)
+      for (const hook of [...Object.keys(answers), '/lost', '/limited', '/created']) {
+        if (socket) await socket.ask('verb:hook', PAYLOAD, { hook })
+        else await app.inject({ method: 'POST', url: hook, payload: PAYLOAD })
+      }
+      const warned = lines.filter(({ level }) => level === 40)
+      // jambonz itself reports the status 429 over HTTP.
+      const statuses = [201, 302, 204, ...(socket ? [429] : [])]
+      t.strictSame(
+        warned.map(({ statusCode }) => statusCode),
+        statuses,
+        transport
+      )
+      t.ok(warned.every(({ msg }) => msg.startsWith('jambonz ignores an answer with this status')))
+    }
+  }
+)
 
 t.test('acks are not compressed, even if a proxy adds accept-encoding to the upgrade', async (t) => {
   const app = await build(t)

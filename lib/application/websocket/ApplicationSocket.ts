@@ -7,7 +7,7 @@ import { withinMs } from '../../model/time.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import { dispatchMessage, MessageConnection } from '../request.js'
 import type { ApplicationSocketLimits, ApplicationSockets } from './ApplicationSockets.js'
-import { firstPath, hookPath } from '../hookUrls.js'
+import { firstPath, hookPath, TAKEN } from '../hookUrls.js'
 import {
   ackOf,
   CLOSE,
@@ -23,8 +23,6 @@ import {
 const HOLD_LENGTH = 120
 /** The verbs that make a call wait for a slow handler. jambonz does not pick up the call meanwhile. */
 const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
-/** the HTTP statuses with which jambonz takes verbs (feature-server lib/utils/http-requestor.js) */
-const TAKEN: ReadonlySet<number> = new Set([200, 202])
 const NO_MESSAGE = 'no message of jambonz came'
 export const LEAVING = 'this instance shuts down: reconnect'
 /**
