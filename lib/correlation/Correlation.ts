@@ -20,13 +20,16 @@ import { CallEvents, type CallEventMap } from './CallEvents.js'
 import {
   CausedEnds,
   endedByHook,
+  endIfCallHasEnded,
+  endUnlessHeld,
   logNeverCame,
   mayHookTell,
   ReasonWaits,
+  watchInPlaceOf,
   type CausedEnd,
   type OpenTime
 } from './endReasons.js'
-import { endIfCallHasEnded, endUnlessHeld, goingOn, hasOurHook, watchInPlaceOf } from './handover.js'
+import { goingOn, hasOurHook } from './handover.js'
 import { countRecovered, DeadInstances, recordingsOf, segmentsSaved } from './recorded.js'
 
 export interface CorrelationDeps {
@@ -129,20 +132,20 @@ export class Correlation {
     const ends = isFinal(fields.callStatus)
     const written = await this.store.write(callSid, [life.callPart(fields, ends), ...parts])
     if (written.created) this.emit('call', written.call)
-    return ends && written.applied[0] ? { ...written, call: await this.#callEnded(written.call) } : written
+    return ends && written.applied[0] ? { ...written, call: await this.#callEnded(written) } : written
   }
 
   /**
    * Ends the listens of an ended call that wait for their next socket. A listen without a socket so far ends some
    * seconds later, since the status may have overtaken its socket.
    */
-  async #callEnded(call: StoredCall): Promise<StoredCall> {
-    let last = call
-    for (const listen of call.listens) {
+  async #callEnded(written: Written): Promise<StoredCall> {
+    let last = written.call
+    for (const listen of written.call.listens) {
       if (life.isOffered(listen) || life.wasOffered(listen)) last = (await this.neverCame(listen)).call
-      else endIfCallHasEnded(this, call, listen.id)
     }
-    await this.#waits.callEnded(call.callSid)
+    endIfCallHasEnded(this, { ...written, call: last })
+    await this.#waits.callEnded(last.callSid)
     this.emit('callEnded', last)
     return last
   }
@@ -168,9 +171,9 @@ export class Correlation {
       ? listens.map((listen) => ({ ...listen, background: backgrounds.get(listen.id) }))
       : listens
     const call = application === undefined ? undefined : { application }
-    const { kept, call: after } = await this.store.write(callSid, [{ patch: { call, listens: written } }])
-    for (const { id } of listens) endIfCallHasEnded(this, after, id)
-    return kept && this.store.shared
+    const after = await this.store.write(callSid, [{ patch: { call, listens: written } }])
+    endIfCallHasEnded(this, after)
+    return after.kept && this.store.shared
   }
 
   /**
@@ -197,8 +200,7 @@ export class Correlation {
 
   /** Releases a claimed listen whose socket did not open. */
   async released({ callSid, id }: Listen): Promise<void> {
-    const { call } = await this.store.write(callSid, [life.releasePart(id, this.deps.instance)])
-    endIfCallHasEnded(this, call, id)
+    endIfCallHasEnded(this, await this.store.write(callSid, [life.releasePart(id, this.deps.instance)]))
   }
 
   /** Writes that this closing instance refused a listen's socket, so that the hook's answer asks for a new socket. */

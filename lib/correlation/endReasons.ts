@@ -1,11 +1,17 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { correlated, listenIn, type Correlated, type WritePart } from '../model/callWrite.js'
-import { awaitsKey, lengthAsked } from '../model/listenLife.js'
+import { awaitsKey, lengthAsked, stageOf, watchPart } from '../model/listenLife.js'
 import type { Call, EndReason, StoredListen } from '../model/schema.js'
-import type { CallStore } from '../store/CallStore.js'
+import type { CallStore, Written } from '../store/CallStore.js'
+import type { Correlation } from './Correlation.js'
 
-// The parts of an end reason that the socket does not tell: the reason in the actionHook, and the end of another listen.
+// The ends of listens that no socket tells: the reason in the actionHook, the end of another listen, and the end of a
+// listen whose socket does not come.
 
+/** ms to wait for the next socket of a listen, or for its first one if its call has ended. jambonz tries for 10 s. */
+const SOCKET_WAIT = 15_000
+/** ms that a listen waits for a store that is away. After that, the listen is left unchanged. */
+const RETURN_WAIT = 600_000
 /** ms to wait, when a listen ends, for the key that its actionHook reported */
 const KEY_WAIT = 1_000
 
@@ -252,4 +258,75 @@ export async function endedByHook(store: CallStore, ended: Correlated): Promise<
     if (later !== undefined && listenIn(later, id) !== undefined) call = later
   }
   return correlated(call, id)
+}
+
+/**
+ * Ends a listen whose first or next socket has not come to any instance within `ms`, unless a hook has ended it, or has
+ * asked for the socket again, meanwhile. The time begins when the store is available, since another instance may hold
+ * the socket while the store is away. If this instance dies or closes meanwhile, another instance ends the listen.
+ * Returns at once.
+ */
+export function endUnlessHeld(
+  correlation: Correlation,
+  { callSid, id, offers, watcher }: StoredListen,
+  ms = SOCKET_WAIT
+): void {
+  const { store, deps } = correlation
+  const isSettled = (now?: StoredListen): boolean =>
+    now !== undefined && (now.state !== 'expected' || now.instance !== undefined || now.offers !== offers)
+  const watch = async (): Promise<void> => {
+    if (watcher !== deps.instance) await store.write(callSid, [watchPart(id, deps.instance, true)])
+    for (;;) {
+      await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
+      // The store is still away, or it is closed, so the listen is left unchanged.
+      if (!store.health().available) return
+      const call = await store.waitFor(callSid, id, isSettled, ms)
+      const listen = listenIn(call, id)
+      if (!store.health().available) continue
+      // This instance has asked for the listen again, and so has begun another watch, which goes on.
+      if (listen?.watcher === deps.instance && listen.offers !== offers) return
+      if (listen !== undefined && !isSettled(listen)) await correlation.neverCame(listen, call?.endedAt)
+      else await store.write(callSid, [watchPart(id, deps.instance, false)])
+      return
+    }
+  }
+  watch().catch((err: unknown) => {
+    deps.logger.error({ err, callSid, listenId: id }, 'the end of a listen could not be written')
+  })
+}
+
+/**
+ * Calls `endUnlessHeld()` for the listens of a call that have had no socket, if the call has ended. If the store did not
+ * get the write whose result this is, does so when the store is back, since other instances may have written listens,
+ * or the end of the call, that this instance does not know yet. Returns at once.
+ */
+export function endIfCallHasEnded(
+  correlation: Correlation,
+  { call, kept }: Pick<Written, 'call' | 'kept'>
+): void {
+  const { store, deps } = correlation
+  if (!kept) {
+    store
+      .waitFor(call.callSid, '', () => store.health().available, RETURN_WAIT)
+      .then((now) => {
+        if (now && store.health().available) endIfCallHasEnded(correlation, { call: now, kept: true })
+      })
+      .catch((err: unknown) => {
+        deps.logger.error({ err, callSid: call.callSid }, 'the listens of a call could not be read')
+      })
+    return
+  }
+  if (call.endedAt === undefined) return
+  for (const listen of call.listens) {
+    if (stageOf(listen) === 'expected') endUnlessHeld(correlation, listen)
+  }
+}
+
+/** Calls `endUnlessHeld()` for a listen that the dead instance `dead` has watched. */
+export function watchInPlaceOf(
+  correlation: Correlation,
+  dead: string,
+  listen: StoredListen | undefined
+): void {
+  if (listen?.watcher === dead) endUnlessHeld(correlation, listen)
 }

@@ -1,7 +1,7 @@
 import { hasCredentials, isSameCredentials, type Credentials } from '../model/credentials.js'
 import { isObject, type Data } from '../model/json.js'
 import { listenIn } from '../model/callWrite.js'
-import { isOffered, isOpen, lengthLeft, stageOf, watchPart } from '../model/listenLife.js'
+import { isOffered, isOpen, lengthLeft, stageOf } from '../model/listenLife.js'
 import type { Call, EndReason, Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, listenKeyOf } from '../verbs/index.js'
@@ -23,11 +23,6 @@ const MAX_IN_VAIN = 8
  * that the instance closes
  */
 const DELAY = 50
-
-/** ms to wait for the next socket of a listen, or for its first one if its call has ended. jambonz tries for 10 s. */
-const SOCKET_WAIT = 15_000
-/** ms that a listen waits for a store that is away. After that, the listen is left unchanged. */
-const RETURN_WAIT = 600_000
 
 /** The key that we add to the url of a GET hook: see signHookKey() in lib/model/tokens.ts. */
 const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/
@@ -297,54 +292,4 @@ function isListen({ verb }: Data): boolean {
 /** Returns true if a listen has no credentials, or the credentials that the plugin gives to its listens. */
 function isSame(wsAuth: unknown, auth: Credentials | undefined): boolean {
   return wsAuth === undefined || (isObject(wsAuth) && isSameCredentials(wsAuth, auth))
-}
-
-/**
- * Ends a listen whose first or next socket has not come to any instance within `ms`, unless a hook has ended it, or has
- * asked for the socket again, meanwhile. The time begins when the store is available, since another instance may hold
- * the socket while the store is away. If this instance dies or closes meanwhile, another instance ends the listen.
- * Returns at once.
- */
-export function endUnlessHeld(
-  correlation: Correlation,
-  { callSid, id, offers, watcher }: StoredListen,
-  ms = SOCKET_WAIT
-): void {
-  const { store, deps } = correlation
-  const isSettled = (now?: StoredListen): boolean =>
-    now !== undefined && (now.state !== 'expected' || now.instance !== undefined || now.offers !== offers)
-  const watch = async (): Promise<void> => {
-    if (watcher !== deps.instance) await store.write(callSid, [watchPart(id, deps.instance, true)])
-    for (;;) {
-      await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
-      // The store is still away, or it is closed, so the listen is left unchanged.
-      if (!store.health().available) return
-      const call = await store.waitFor(callSid, id, isSettled, ms)
-      const listen = listenIn(call, id)
-      if (!store.health().available) continue
-      // This instance has asked for the listen again, and so has begun another watch, which goes on.
-      if (listen?.watcher === deps.instance && listen.offers !== offers) return
-      if (listen !== undefined && !isSettled(listen)) await correlation.neverCame(listen, call?.endedAt)
-      else await store.write(callSid, [watchPart(id, deps.instance, false)])
-      return
-    }
-  }
-  watch().catch((err: unknown) => {
-    deps.logger.error({ err, callSid, listenId: id }, 'the end of a listen could not be written')
-  })
-}
-
-/** Calls `endUnlessHeld()` for a listen that has had no socket, if its call has ended. */
-export function endIfCallHasEnded(correlation: Correlation, call: StoredCall, listenId: string): void {
-  const listen = call.endedAt === undefined ? undefined : listenIn(call, listenId)
-  if (listen && stageOf(listen) === 'expected') endUnlessHeld(correlation, listen)
-}
-
-/** Calls `endUnlessHeld()` for a listen that the dead instance `dead` has watched. */
-export function watchInPlaceOf(
-  correlation: Correlation,
-  dead: string,
-  listen: StoredListen | undefined
-): void {
-  if (listen?.watcher === dead) endUnlessHeld(correlation, listen)
 }

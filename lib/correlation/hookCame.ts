@@ -15,16 +15,9 @@ import {
 } from '../model/listenLife.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
 import type { Correlation, Message } from './Correlation.js'
-import { hookReasonParts } from './endReasons.js'
+import { endUnlessHeld, hookReasonParts } from './endReasons.js'
 import type { CallStore } from '../store/CallStore.js'
-import {
-  endUnlessHeld,
-  hasOurHook,
-  nextOffer,
-  openBackgrounds,
-  verbsToGoOn,
-  waitingBackgrounds
-} from './handover.js'
+import { hasOurHook, nextOffer, openBackgrounds, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
 /**
  * ms to wait until the background listens of a call wait for their next sockets, too. Normally this takes 80 ms. It takes

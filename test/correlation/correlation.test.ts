@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { Correlation } from '../../lib/correlation/Correlation.js'
-import { endUnlessHeld } from '../../lib/correlation/handover.js'
+import { endUnlessHeld } from '../../lib/correlation/endReasons.js'
 import { hookCame } from '../../lib/correlation/hookCame.js'
 import { recorded } from '../../lib/correlation/recorded.js'
 import { memoryStore, type Listen } from '../../lib/index.js'

@@ -2,11 +2,12 @@ import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import type { Listen } from '../../lib/index.js'
+import type { CallStore, Listen } from '../../lib/index.js'
 import { redisStore } from '../../lib/store/redis.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
-import { noRedis, startRedis, watchCommands, type RedisServer } from '../helpers/redis.js'
+import { callWebhook } from '../helpers/payloads.js'
+import { freePort, movableAddress, noRedis, startRedis, watchCommands } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
 const CALLS = 40
@@ -16,15 +17,20 @@ const CALLS = 40
  */
 const SOON = 150
 
-async function instance(t: Test, { url }: RedisServer): Promise<{ app: FastifyInstance; base: string }> {
+async function instance(
+  t: Test,
+  { port }: { port: number },
+  change: (store: CallStore) => CallStore = (store) => store
+): Promise<{ app: FastifyInstance; base: string }> {
   const app = await build(t, {
     secret: 'the same on both instances',
     recording: { directory: folder() },
-    store: redisStore(new Redis(url, { lazyConnect: true }))
+    store: change(redisStore(new Redis(port, { lazyConnect: true })))
   })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
   app.jambonz.webhook('/say', async () => [{ verb: 'say', text: 'Hello.' }])
   app.jambonz.actionHook('/done', async ({ listen }) => [{ verb: 'tag', data: { listen } }])
+  app.jambonz.statusHook('/status')
   return { app, base: await listening(app) }
 }
 
@@ -137,3 +143,75 @@ t.test('hooks and webhooks on two instances with a shared Redis', { skip: noRedi
     }
   })
 })
+
+/** Makes the wait for a socket after the end of its call short, so that a test need not wait for 15 s. */
+function hasty(store: CallStore): CallStore {
+  const waitFor = store.waitFor.bind(store)
+  store.waitFor = (callSid, listenId, reached, ms) =>
+    waitFor(callSid, listenId, reached, ms === 15_000 ? 50 : ms)
+  return store
+}
+
+t.test(
+  'a listen ends with its call also if the final status reaches another instance while Redis is away',
+  { skip: noRedis() },
+  async (t) => {
+    const ends = (app: FastifyInstance, callSid: string) =>
+      app.inject({
+        method: 'POST',
+        url: '/status',
+        payload: callWebhook({ call_sid: callSid, call_status: 'completed' })
+      })
+
+    t.test('after the answer', async (t) => {
+      const server = await startRedis(t)
+      const [a, b] = [await instance(t, server, hasty), await instance(t, server, hasty)]
+      const asked = await askForListen(a.app, '/in', a.base)
+      server.pause()
+      await ends(b.app, asked.callSid)
+      t.equal(b.app.jambonz.calls.health().available, false)
+      server.resume()
+      await until(
+        async () => (await a.app.jambonz.calls.get(asked.callSid))?.listens[0]?.state === 'ended',
+        'the end'
+      )
+      t.match(await a.app.jambonz.calls.get(asked.callSid), {
+        endedAt: String,
+        listens: [{ id: asked.id, endReason: 'notConnected' }]
+      })
+    })
+
+    for (const first of ['the one that answered', 'the one that got the status'] as const) {
+      t.test(`before the answer is written, if Redis is back for ${first} first`, async (t) => {
+        const server = await startRedis(t)
+        const addresses = [
+          await movableAddress(t, server.port),
+          await movableAddress(t, server.port)
+        ] as const
+        const [a, b] = [await instance(t, addresses[0], hasty), await instance(t, addresses[1], hasty)]
+        for (const address of addresses) address.target = await freePort()
+        await server.kill()
+        const asked = await askForListen(a.app, '/in', a.base)
+        await ends(b.app, asked.callSid)
+        await server.start()
+        const both = [
+          { app: a.app, address: addresses[0] },
+          { app: b.app, address: addresses[1] }
+        ]
+        if (first === 'the one that got the status') both.reverse()
+        for (const { app, address } of both) {
+          address.target = server.port
+          await until(() => app.jambonz.calls.health().available, 'the return of Redis')
+        }
+        await until(
+          async () => (await b.app.jambonz.calls.get(asked.callSid))?.listens[0]?.state === 'ended',
+          'the end'
+        )
+        t.match(await b.app.jambonz.calls.get(asked.callSid), {
+          endedAt: String,
+          listens: [{ id: asked.id, endReason: 'notConnected' }]
+        })
+      })
+    }
+  }
+)
