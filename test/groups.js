@@ -62,6 +62,27 @@ export function isPatient(name) {
 }
 
 /**
+ * Groups that need the clock of the machine, because other processes of theirs measure the same times. The process of
+ * any other group has a clock that stands still while the process waits for a core (test/helpers/steadyClock.ts), so that
+ * a busy machine does not fail its tests.
+ */
+const MACHINE_CLOCK = [
+  'test/audio/differential.test.ts',
+  'test/audio/hangUp.test.ts',
+  'test/cluster.test.ts',
+  'test/example-app',
+  'test/handover.test.ts',
+  'test/soak',
+  'test/store',
+  'test/types'
+]
+
+/** Returns true if the process of the group, or of the test file, has the clock of test/helpers/steadyClock.ts. */
+export function isSteady(name) {
+  return !MACHINE_CLOCK.some((group) => name.startsWith(group))
+}
+
+/**
  * Returns the test files of each process, by the name of the process (the group). The files of a folder, and
  * all files of small folders, share one process, because loading the code under test takes half of the time
  * of a small file. `told`: beginnings of paths; if there are any, only these files are returned, each in its

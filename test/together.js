@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from '../dist/node_modules/tap/index.js'
-import { groups } from './groups.js'
+import { groups, isSteady } from './groups.js'
 
 /**
  * Runs one test file, or the files of a group one after the other, in this process. argv: path of the file,
@@ -11,6 +11,10 @@ import { groups } from './groups.js'
 const [name = ''] = process.argv.slice(2)
 const files = name.endsWith('.ts') ? [name] : (groups().get(name) ?? [])
 
+if (isSteady(name)) {
+  const { steadyClock } = await import('../dist/test/helpers/steadyClock.js')
+  steadyClock()
+}
 for (const file of files) {
   t.comment(file)
   // If a file calls teardown() outside of its tests, tap ends with this file, and the next files would not

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { standStill } from '../helpers/standStill.js'
+import { standStill } from '../helpers/steadyClock.js'
 import { streamWithSink, type PairOptions } from '../helpers/streamPair.js'
 import { BATCH_INTERVAL } from '../../lib/audio/socket/frames/SocketReader.js'
 import { FRAME_MS } from '../../lib/pcm/samples.js'

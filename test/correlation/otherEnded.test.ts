@@ -11,7 +11,7 @@ import { ramp } from '../helpers/listen.js'
 import { keepingLogger } from '../helpers/log.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { openSocket } from '../helpers/socket.js'
-import { standStill } from '../helpers/standStill.js'
+import { standStill } from '../helpers/steadyClock.js'
 import { until } from '../helpers/until.js'
 
 interface Instance {

@@ -9,7 +9,7 @@ import { encodeFrame, FrameDecoder, OPCODE } from '../../lib/simulator/fork/fram
 import { throughTokenizer } from '../../lib/simulator/fork/tokenizer.js'
 import { SampleQueue } from '../../lib/simulator/media/samples.js'
 import { memorySocket } from '../../lib/simulator/memorySocket.js'
-import { standStill } from '../helpers/standStill.js'
+import { standStill } from '../helpers/steadyClock.js'
 import { ramp, serverFrame } from './peers.js'
 
 t.test('at speed Infinity, events run without waiting, in the order of their times', async (t) => {
