@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { finished } from 'node:stream/promises'
 import t from 'tap'
 import './compile.js'
 import { groups, isPatient } from './groups.js'
+import { jobsOfMachine } from './machine.js'
 import Reporter from './reporter.js'
 
 // Runs the test files for `npm test`: all of them, or those whose paths begin with an argument. A process
@@ -24,9 +24,8 @@ const LAZY_COMPILER = '--interrupt-budget=400000'
 const filesOf = groups(told)
 const names = [...filesOf.keys()]
 if (names.length === 0) throw new Error(`no test below ${told.join(' ')}`)
-// A soak test measures times and keeps the whole machine busy, so soak tests run one after the other. Other
-// tests wait for half of their time, so more processes run than there are cores.
-const most = names.some((name) => name.startsWith('test/soak')) ? 1 : availableParallelism() + 3
+// A soak test measures times and keeps the whole machine busy, so soak tests run one after the other.
+const most = names.some((name) => name.startsWith('test/soak')) ? 1 : jobsOfMachine()
 
 t.register()
 const reporter = new Reporter()
