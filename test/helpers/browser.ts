@@ -1,8 +1,10 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 
 const CHROMIUM = '/usr/bin/chromium'
+/** ms to wait for the browser, on a busy machine */
+const PATIENCE = 120_000
 const FLAGS = [
   '--headless',
   '--no-sandbox',
@@ -30,8 +32,19 @@ export function noBrowser(): string | false {
 
 /** Starts the Chromium that Debian packages. It is closed at the end of the test. */
 export async function openBrowser(t: Test): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
-  t.teardown(() => browser.close())
+  // Chromium writes to its home folder, and opens a socket in its folder for temporary files. The path of a socket has
+  // 107 bytes at most, so the folder is not that of TMPDIR.
+  const home = mkdtempSync('/tmp/chromium-')
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: FLAGS,
+    timeout: PATIENCE,
+    env: { ...process.env, HOME: home, TMPDIR: home }
+  })
+  t.teardown(async () => {
+    await browser.close()
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 })
+  })
   return browser
 }
 
@@ -47,6 +60,7 @@ export async function openPage(
 ): Promise<{ page: Page; complaints: string[] }> {
   const context = await browser.newContext(options)
   t.teardown(() => context.close())
+  context.setDefaultTimeout(PATIENCE)
   const page = await context.newPage()
   const complaints: string[] = []
   page.on('console', (message) => {

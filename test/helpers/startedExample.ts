@@ -13,7 +13,7 @@ import { until } from './until.js'
 import { V8_OPTIONS } from './v8Options.js'
 
 /** maximum ms until the application listens, on a busy machine */
-const START = 60_000
+const START = 180_000
 export const NPM = ['npm', 'start']
 export const NODE = [process.execPath, ...V8_OPTIONS, resolve('dist/example-app/server.js')]
 /**
@@ -32,7 +32,10 @@ function compiledStart(): string {
   const { start } = (JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } })
     .scripts
   const directory = folder()
-  const script = start.replace('node --import tsx example-app/server.ts', NODE.join(' '))
+  const script = start.replace(
+    'node --import tsx example-app/server.ts',
+    NODE.map((part) => `'${part}'`).join(' ')
+  )
   writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts: { start: script } }))
   return directory
 }

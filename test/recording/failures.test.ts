@@ -143,27 +143,26 @@ t.test(
   }
 )
 
-t.test(
-  'registration fails if the process may not write to the directory',
-  { skip: process.getuid?.() !== 0 && 'only root can become another user' },
-  async (t) => {
-    const parent = await temporaryDirectory(t)
-    await chmod(parent, 0o755)
-    const readOnly = join(parent, 'recordings')
-    await mkdir(readOnly, { mode: 0o555 })
-    process.seteuid?.(65_534)
-    try {
-      for (const directory of [readOnly, join(readOnly, 'below'), join(parent, 'new')]) {
-        await t.rejects(build(t, { directory }), {
-          code: 'FST_JAMBONZ_OPTIONS',
-          message: /can't be written \(EACCES: permission denied, mkdir .*let the user of this process/
-        })
-      }
-    } finally {
-      process.seteuid?.(0)
+t.test('registration fails if the process may not write to the directory', async (t) => {
+  const parent = await temporaryDirectory(t)
+  const readOnly = join(parent, 'recordings')
+  await mkdir(readOnly)
+  for (const directory of [readOnly, parent]) await chmod(directory, 0o555)
+  // Root may write to every directory, so it becomes another user.
+  const isRoot = process.getuid?.() === 0
+  if (isRoot) process.seteuid?.(65_534)
+  try {
+    for (const directory of [readOnly, join(readOnly, 'below'), join(parent, 'new')]) {
+      await t.rejects(build(t, { directory }), {
+        code: 'FST_JAMBONZ_OPTIONS',
+        message: /can't be written \(EACCES: permission denied, mkdir .*let the user of this process/
+      })
     }
+  } finally {
+    if (isRoot) process.seteuid?.(0)
+    for (const directory of [parent, readOnly]) await chmod(directory, 0o755)
   }
-)
+})
 
 t.test("if a file replaces the directory, the recording fails with the system's message", async (t) => {
   const directory = join(await temporaryDirectory(t), 'below')

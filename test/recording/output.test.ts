@@ -117,7 +117,7 @@ for (const mode of ['silence', 'skip'] as const) {
         before.end()
         await before.done
         stream.recording?.pause(mode)
-        const secret = stream.utterance({ text: 'your number is 1234' })
+        const secret = stream.utterance({ text: 'your number is one two three' })
         secret.write(bytesOf(voice(700, 8000, 2)))
         await until(() => secret.heardMs > 0, 'the caller to hear its first sound')
         stream.recording?.resume()
@@ -144,7 +144,7 @@ for (const mode of ['silence', 'skip'] as const) {
     )
     const sidecar = await readFile(listen.recording!.location.replace(/\.wav$/, '.json'), 'utf8')
     t.match(sidecar, 'good bye')
-    t.notMatch(sidecar, '1234')
+    t.notMatch(sidecar, 'one two three')
   })
 }
 

@@ -514,7 +514,7 @@ t.test(
     const dir = t.testdir()
     const program = join(dir, 'speaker')
     writeFileSync(join(dir, 'voice.wav'), wavOf(ramp(100), 22_050))
-    writeFileSync(program, `#!/bin/sh\nexec cat ${join(dir, 'voice.wav')}\n`, { mode: 0o755 })
+    writeFileSync(program, `#!/bin/sh\nexec cat '${join(dir, 'voice.wav')}'\n`, { mode: 0o755 })
     const real = await synthesise('hello', program)
     t.ok(real.real)
     t.equal(parseWav(real.speech as Buffer).sampleRate, 22_050)

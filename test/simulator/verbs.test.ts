@@ -2,6 +2,7 @@ import t from 'tap'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { WebSocket } from 'ws'
 import { simulateCall, wavOf } from '../../lib/simulator/index.js'
 import { application, ramp, thenKey, until } from './peers.js'
@@ -30,7 +31,7 @@ t.test(
     })
     const broken = await application(t, {
       '/in': [
-        { verb: 'play', url: new URL('file://' + join(t.testdirName, 'broken.wav')).href },
+        { verb: 'play', url: pathToFileURL(join(t.testdirName, 'broken.wav')).href },
         { verb: 'hangup' }
       ]
     })

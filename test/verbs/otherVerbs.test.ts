@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
 import { prepareVerbs, type HandlerResult } from '../../lib/verbs/index.js'
 import { loadJambonzSchemas } from '../../lib/verbs/jambonzSchemas.js'
@@ -273,7 +272,7 @@ t.test(
 )
 
 t.test('no schemas are compiled when verbs are checked at run time', async (t) => {
-  const verbs = JSON.stringify(join(import.meta.dirname, '../../lib/verbs/validate.js'))
+  const verbs = JSON.stringify(new URL('../../lib/verbs/validate.js', import.meta.url))
   const { stdout, stderr } = spawnSync(
     process.execPath,
     [
