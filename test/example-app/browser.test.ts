@@ -9,23 +9,38 @@ import t, { type Test } from 'tap'
 import { noBrowser, openBrowser, openPage } from '../helpers/browser.js'
 import { folder, listening } from '../helpers/build.js'
 import { exampleApp } from '../helpers/exampleApp.js'
+import { Lateness } from '../helpers/Lateness.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' } as const
-const PATIENCE = 20_000
+const PATIENCE = 60_000
 /** ms between two questions to a page, because each takes CPU in both processes */
 const PAGE_INTERVAL = 100
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** Options of a call whose caller speaks until `end()`. */
 const { samples } = speechLike(120, 8000)
 const ENDLESS = { speech: { pcm: samples, sampleRate: 8000 }, patienceMs: 120_000 }
-/** JavaScript for the page. It measures the ms from the click until the call's row appears. */
+/**
+ * JavaScript for the page. It measures the ms from the click until the call's row appears, and the longest ms for which
+ * a busy machine made the page wait meanwhile.
+ */
 const TIME_TO_APPEAR = `new Promise((resolve) => {
   let clicked
+  let late = 0
+  let turn = performance.now()
+  setInterval(() => {
+    late = Math.max(late, performance.now() - turn - 20)
+    turn = performance.now()
+  }, 20)
   document.addEventListener('click', ({ timeStamp }) => { clicked = timeStamp }, { once: true })
-  new MutationObserver(() => resolve(Math.round(performance.now() - clicked))).observe(document.getElementById('calls'), { childList: true })
+  new MutationObserver(() => {
+    const now = performance.now()
+    resolve({ ms: Math.round(now - clicked), late: Math.round(Math.max(late, now - turn - 20)) })
+  }).observe(document.getElementById('calls'), { childList: true })
 })`
+/** number of steps from the click to the row, each of which waits for its turn on a busy machine */
+const STEPS = 4
 /** JavaScript for the page. Its promise resolves when the recording has been played beyond 3.5 s. */
 const PLAYS_ON = `new Promise((resolve, reject) => {
   const look = () => document.querySelector('.recording input').value > 3.5 ? resolve() : requestAnimationFrame(look)
@@ -48,9 +63,13 @@ t.test('the page of the example application in a browser', { skip: noBrowser() }
     await look(t, page, '1-first')
 
     const call = page.locator('.call')
-    const appeared = page.evaluate<number>(TIME_TO_APPEAR)
+    const appeared = page.evaluate<{ ms: number; late: number }>(TIME_TO_APPEAR)
+    const lateness = new Lateness(folder())
     await page.getByRole('button', { name: 'Simulate a call' }).click()
-    t.ok((await appeared) < 1_000, `${await appeared} ms after the click`)
+    const { ms, late } = await appeared
+    lateness.close()
+    const busyMs = STEPS * Math.max(late, lateness.worst)
+    t.ok(ms < 1_000 + busyMs, `${ms} ms after the click, of a machine that was busy for ${busyMs} ms`)
     await call.locator('canvas').waitFor({ timeout: PATIENCE })
     const before = await pixels(page, '.call canvas')
     await until(

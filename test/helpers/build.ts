@@ -5,6 +5,9 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import type { Test } from 'tap'
 import jambonzListen, { type JambonzListenOptions } from '../../lib/index.js'
 
+/** ms in which a plugin must start, on a busy machine */
+export const PLUGIN_TIMEOUT = 120_000
+
 export interface BuildOptions extends JambonzListenOptions {
   fastify?: FastifyServerOptions
 }
@@ -14,7 +17,7 @@ export async function build(
   t: Test,
   { fastify: fastifyOptions, ...options }: BuildOptions = {}
 ): Promise<FastifyInstance> {
-  const app = Fastify(fastifyOptions ?? {})
+  const app = Fastify({ pluginTimeout: PLUGIN_TIMEOUT, ...fastifyOptions })
   t.teardown(() => app.close())
   await app.register(jambonzListen, options)
   return app

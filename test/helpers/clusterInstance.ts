@@ -36,7 +36,7 @@ function clientOf(url: string): Redis | Cluster {
 const lateness = new Lateness(join(directory, '.lateness', String(process.pid)), (ms) =>
   report({ what: 'late', ms })
 )
-const app = Fastify({ logger: { level: process.env.LOG_LEVEL ?? 'fatal' } })
+const app = Fastify({ pluginTimeout: 60_000, logger: { level: process.env.LOG_LEVEL ?? 'fatal' } })
 const redis = clientOf(redisUrl)
 await app.register(jambonzListen, {
   secret: 'the same on all instances',

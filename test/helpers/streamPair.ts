@@ -164,7 +164,7 @@ export class Collector implements AudioSink {
 }
 
 /** Polls until `condition` returns true. Throws after `timeout` ms. */
-export async function until(condition: () => boolean, timeout = 20_000): Promise<void> {
+export async function until(condition: () => boolean, timeout = 120_000): Promise<void> {
   const deadline = performance.now() + timeout
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`not so within ${timeout} ms: ${condition.toString()}`)

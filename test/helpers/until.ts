@@ -1,7 +1,7 @@
 /** ms between two polls by default */
 const INTERVAL = 10
-/** ms to wait by default; enough for a busy machine */
-const PATIENCE = 20_000
+/** ms to wait by default: long, because a busy machine may need a minute for what takes no time on an idle one */
+const PATIENCE = 120_000
 
 /**
  * Polls `condition` every `interval` ms until its result is truthy, and resolves to the result. After `ms` it

@@ -232,9 +232,9 @@ function decode(bytes: Buffer): ClientFrame[] {
   return frames
 }
 
-/** Polls until `condition` returns true. Throws after 20 s. */
+/** Polls until `condition` returns true. Throws after 2 min. */
 export async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 120_000
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`never came true: ${condition.toString()}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
