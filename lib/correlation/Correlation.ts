@@ -24,6 +24,7 @@ import {
   endUnlessHeld,
   logNeverCame,
   mayHookTell,
+  MissedEnds,
   ReasonWaits,
   watchInPlaceOf,
   type CausedEnd,
@@ -75,6 +76,7 @@ export class Correlation {
   readonly #waits: ReasonWaits
   /** the instances that share the store and have died */
   readonly dead = new DeadInstances()
+  readonly missed = new MissedEnds(this)
   /** tag of this instance in the paths that it signs */
   readonly issuer: string
 
@@ -123,7 +125,7 @@ export class Correlation {
 
   /** Writes fields of a call. A late message does not reopen an ended call. Throws FST_JAMBONZ_CALL_SID. */
   arrived(callSid: string, fields: CallFields): Promise<StoredCall> {
-    return this.writeOf(callSid, fields).then(callOf)
+    return this.writeOf(callSid, fields).then(({ call }) => call)
   }
 
   /** Writes the fields of a call and, in the same step, changes of its listens. A final status ends the call. */
@@ -343,8 +345,4 @@ export class Correlation {
       this.#ends.add(message.ended, false)
     }
   }
-}
-
-function callOf({ call }: Written): StoredCall {
-  return call
 }

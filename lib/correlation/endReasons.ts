@@ -200,7 +200,7 @@ function endReasonPart(id: string, endReason: EndReason): WritePart {
   }
 }
 
-/** Returns the end reason that the stored actionHook of an ended listen tells; undefined if it tells none. */
+/** Returns the end reason that the hook of an ended listen tells; undefined if it tells none. */
 function reasonOfHook(listen: StoredListen): EndReason | undefined {
   const { endReason, keyed, reportedDuration } = listen
   if (endReason !== 'closed') return undefined
@@ -297,36 +297,52 @@ export function endUnlessHeld(
 
 /**
  * Calls `endUnlessHeld()` for the listens of a call that have had no socket, if the call has ended. If the store did not
- * get the write whose result this is, does so when the store is back, since other instances may have written listens,
- * or the end of the call, that this instance does not know yet. Returns at once.
+ * get the write whose result this is, does so when the store is back: see MissedEnds.
  */
-export function endIfCallHasEnded(
-  correlation: Correlation,
-  { call, kept }: Pick<Written, 'call' | 'kept'>
-): void {
-  const { store, deps } = correlation
-  if (!kept) {
-    store
-      .waitFor(call.callSid, '', () => store.health().available, RETURN_WAIT)
-      .then((now) => {
-        if (now && store.health().available) endIfCallHasEnded(correlation, { call: now, kept: true })
-      })
-      .catch((err: unknown) => {
-        deps.logger.error({ err, callSid: call.callSid }, 'the listens of a call could not be read')
-      })
-    return
-  }
+export function endIfCallHasEnded(correlation: Correlation, written: Pick<Written, 'call' | 'kept'>): void {
+  const { call, kept } = written
+  if (!kept) return correlation.missed.add(call.callSid)
   if (call.endedAt === undefined) return
   for (const listen of call.listens) {
     if (stageOf(listen) === 'expected') endUnlessHeld(correlation, listen)
   }
 }
 
+/**
+ * The calls that were answered, or have ended, while the store was away. When the store is back, their listens are looked
+ * at, since another instance may have written listens, or the end of the call, that this instance did not know.
+ */
+export class MissedEnds {
+  readonly #callSids = new Set<string>()
+  readonly #correlation: Correlation
+
+  constructor(correlation: Correlation) {
+    this.#correlation = correlation
+  }
+
+  add(callSid: string): void {
+    const isFirst = this.#callSids.size === 0
+    if (this.#callSids.size < MAX_CALLS) this.#callSids.add(callSid)
+    if (!isFirst) return
+    this.#look(callSid).catch((err: unknown) => {
+      this.#correlation.deps.logger.error({ err }, 'the calls that ended without the store could not be read')
+    })
+  }
+
+  /** Waits for the store with the first of the calls, so that an outage makes one wait, and not one for each call. */
+  async #look(first: string): Promise<void> {
+    const { store } = this.#correlation
+    await store.waitFor(first, '', () => store.health().available, RETURN_WAIT)
+    const callSids = [...this.#callSids]
+    this.#callSids.clear()
+    for (const callSid of callSids) {
+      const call = store.health().available ? await store.get(callSid) : undefined
+      if (call !== undefined) endIfCallHasEnded(this.#correlation, { call, kept: true })
+    }
+  }
+}
+
 /** Calls `endUnlessHeld()` for a listen that the dead instance `dead` has watched. */
-export function watchInPlaceOf(
-  correlation: Correlation,
-  dead: string,
-  listen: StoredListen | undefined
-): void {
+export function watchInPlaceOf(correlation: Correlation, dead: string, listen?: StoredListen): void {
   if (listen?.watcher === dead) endUnlessHeld(correlation, listen)
 }
