@@ -31,6 +31,18 @@ export interface CallEventMap extends JambonzEventMap {
   callEnded: [call: Call]
 }
 
+type AsyncListener<Name extends keyof CallEventMap> = (...args: CallEventMap[Name]) => Promise<unknown>
+
+/** Without these overloads, the rule no-misused-promises of typescript-eslint refuses async listeners. */
+interface AsyncListeners {
+  on<Name extends keyof CallEventMap>(name: Name, listener: AsyncListener<Name>): this
+  once<Name extends keyof CallEventMap>(name: Name, listener: AsyncListener<Name>): this
+  off<Name extends keyof CallEventMap>(name: Name, listener: AsyncListener<Name>): this
+}
+
+/** The type of `calls.events`. Its listeners may be async. */
+export type CallEmitter = AsyncListeners & EventEmitter<CallEventMap>
+
 const ABOUT: {
   [Name in Exclude<keyof CallEventMap, JambonzEventName>]: (...args: CallEventMap[Name]) => Call | Listen
 } = {
@@ -53,7 +65,7 @@ function subjectOf<Name extends keyof CallEventMap>(
 
 /** The emitter behind `calls.events`. If a listener throws or rejects, the error is logged and no call is affected. */
 export class CallEvents {
-  readonly emitter = new EventEmitter<CallEventMap>({ captureRejections: true })
+  readonly emitter = new EventEmitter<CallEventMap>({ captureRejections: true }) as CallEmitter
   readonly #logger: FastifyBaseLogger
 
   constructor(logger: FastifyBaseLogger) {

@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/payloads.js'
 import { correlated, listenIn, newListen, type CallWrite, type Correlated } from '../model/callWrite.js'
@@ -16,7 +15,7 @@ import type { FinishedRecording } from '../model/recording.js'
 import type { CallStore, LostListen, Written } from '../store/CallStore.js'
 import type { Credentials } from '../model/credentials.js'
 import type { ExpectedListen } from '../verbs/index.js'
-import { CallEvents, type CallEventMap } from './CallEvents.js'
+import { CallEvents, type CallEmitter, type CallEventMap } from './CallEvents.js'
 import {
   CausedEnds,
   endedByHook,
@@ -109,7 +108,7 @@ export class Correlation {
     return this.deps.store
   }
 
-  get events(): EventEmitter<CallEventMap> {
+  get events(): CallEmitter {
     return this.#events.emitter
   }
 

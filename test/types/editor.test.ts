@@ -45,6 +45,11 @@ app.jambonz.webhook('/c', { schema: {} }, async (request) => { request.call./*ca
 app.jambonz.actionHook('/d', async (request) => { request.listen./*listenField*/; request.listen.recording?./*recordingField*/; return [{ verb: 'gather', /*gather*/ }] })
 app.jambonz.audio('/e', (stream) => { stream./*stream*/ })
 app.jambonz.calls.events.on('/*event*/', () => {})
+app.jambonz.calls.events./*asyncEvent*/on('recording', async ({ location }) => { app.log.info(location) })
+app.jambonz.audio('/f', (stream) => {
+  stream./*asyncDtmf*/on('dtmf', async ({ digit }) => { app.log.info(digit) })
+  stream./*asyncMessage*/once('message', async (message) => { app.log.info(message) })
+})
 `)
 
 t.test('an editor completes the names of the public API', async (t) => {
@@ -88,6 +93,15 @@ t.test('an editor completes the names of the public API', async (t) => {
     }
   })
 })
+
+t.test(
+  'the types take an async listener, since its rejection is caught, so no-misused-promises of typescript-eslint does too',
+  async (t) => {
+    t.match(completed.hover('asyncEvent'), /listener: AsyncListener</)
+    t.match(completed.hover('asyncDtmf'), /listener: .*=> unknown/)
+    t.match(completed.hover('asyncMessage'), /listener: .*=> unknown/)
+  }
+)
 
 const mistakes: Array<[code: string, text: RegExp]> = [
   ["[{ verb: 'listen', maxlength: 5 }]", /maxlength/],
@@ -151,7 +165,11 @@ const applications = [
   `app.jambonz.calls.events.on('recordingFailed', ({ code, message }, { id }) => {
      const told: string = code + message + id
      app.log.error(told)
-   })`,
+   })
+   const saved = async (): Promise<void> => {}
+   const seen: string[] = []
+   app.jambonz.calls.events.on('recording', saved).once('recording', ({ location }) => seen.push(location)).off('recording', saved)
+   app.jambonz.calls.events.emit('callEnded', { callSid: 'a', data: {}, listens: [], createdAt: '', updatedAt: '' })`,
   `import type { JambonzListenOptions, Sink, Utterance } from '../../lib/index.js'
    const sink: Sink = async (stream, { name }) => { app.log.info(name + stream.callSid); return process.stdout }
    const options: JambonzListenOptions = { webhookSecret: process.env.SECRET, recording: { directory: 'a', sink } }

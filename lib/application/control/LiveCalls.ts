@@ -1,6 +1,5 @@
-import type { EventEmitter } from 'node:events'
 import { Type } from '@sinclair/typebox'
-import type { CallEventMap } from '../../correlation/CallEvents.js'
+import type { CallEmitter } from '../../correlation/CallEvents.js'
 import type { Correlation } from '../../correlation/Correlation.js'
 import { checkOptions, kindOf } from '../../model/checkOptions.js'
 import { ERR_API_MISSING, ERR_NOT_REACHED, ERR_OPTIONS, ERR_VERB_INVALID } from '../../model/errors.js'
@@ -57,7 +56,7 @@ export class LiveCalls {
   }
 
   /** The events of the calls on this instance. If a listener throws, the error is logged and no call is affected. */
-  get events(): EventEmitter<CallEventMap> {
+  get events(): CallEmitter {
     return this.#correlation.events
   }
 

@@ -46,7 +46,7 @@ export class AudioDuplex extends Duplex {
 
   override on<E extends keyof AudioStreamEvents>(
     event: E,
-    listener: (...args: AudioStreamEvents[E]) => void
+    listener: (...args: AudioStreamEvents[E]) => unknown
   ): this
   override on(event: string | symbol, listener: (...args: never[]) => void): this {
     return super.on(event, listener as (...args: unknown[]) => void)
@@ -54,7 +54,7 @@ export class AudioDuplex extends Duplex {
 
   override once<E extends keyof AudioStreamEvents>(
     event: E,
-    listener: (...args: AudioStreamEvents[E]) => void
+    listener: (...args: AudioStreamEvents[E]) => unknown
   ): this
   override once(event: string | symbol, listener: (...args: never[]) => void): this {
     return super.once(event, listener as (...args: unknown[]) => void)
