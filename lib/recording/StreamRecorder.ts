@@ -154,7 +154,8 @@ export class StreamRecorder implements Recorder {
     const saved = this.#output.salvage(listen, this.#summarize(), error, this.#writer.idle())
     error.recording = await withinMs(
       SALVAGE_TIMEOUT,
-      saved.catch(() => undefined)
+      // If only the sidecar could not be written, the error has the part that was saved.
+      saved.catch((failed: RecordingError) => failed.recording)
     )
     return error
   }

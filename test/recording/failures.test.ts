@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
@@ -96,6 +96,32 @@ t.test(
       recordingError: /EFBIG/,
       recording: { sha256: createHash('sha256').update(file).digest('hex') }
     })
+  }
+)
+
+t.test(
+  'if a recording fails, and its sidecar can not be written either, its error has the part that was saved',
+  async (t) => {
+    const { recordings, directory } = await build(t, { maxBuffered: 128 * KIB, fileName: () => 'call' })
+    const recorder = recordings.start(streamOf())
+    recorder.write(noise(64), 0)
+    const part = join(directory, 'call.part.wav')
+    const size = async (): Promise<number> => (await stat(part).catch(() => ({ size: 0 }))).size
+    await until(async () => (await size()) > WAV_HEADER_BYTES, 'the audio in the file')
+    await mkdir(join(directory, 'call.json'))
+    for (let at = 0; at < 100; at++) recorder.write(noise(4), 0)
+    const error = await errorOf(recorder.finish(LISTEN))
+    t.equal(error.code, 'FST_JAMBONZ_RECORDING_STALLED')
+    const location = join(directory, 'call.wav')
+    t.match(error.recording, { state: 'partial', location, bytes: (await stat(location)).size })
+    t.ok(noise(16).equals((await readFile(location)).subarray(WAV_HEADER_BYTES).subarray(0, 16 * KIB)))
+
+    await recordings.close()
+    await rm(join(directory, 'call.json'), { recursive: true })
+    const next = await build(t, { directory })
+    const recovered: string[] = []
+    await next.recordings.recover((_listen, recording) => recovered.push(recording.location))
+    t.same(recovered, [location], 'the next start writes the sidecar')
   }
 )
 

@@ -245,7 +245,7 @@ function readAt(fd: number, into: Buffer, offset: number, length: number, at: nu
 }
 
 const REASONS: Record<string, string> = {
-  ENOSPC: 'the disk is full. Free some space, or let recording.retention do it',
+  ENOSPC: 'the disk is full. Free some space or inodes (df -i), or let recording.retention do it',
   EDQUOT: 'the disk quota is used up. Free some space, or raise it',
   EFBIG: 'the file may not grow any more. Raise the file size limit',
   EROFS: 'the file system is read-only. Mount it writable, or choose another recording.directory',
