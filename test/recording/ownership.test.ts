@@ -1,16 +1,19 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { ensureDirectory } from '../../lib/recording/directory/files.js'
-import { Instances } from '../../lib/recording/directory/Instances.js'
+import { Instances, MISSED_BEATS } from '../../lib/recording/directory/Instances.js'
 import type { FinishedRecording } from '../../lib/model/recording.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 import { V8_OPTIONS } from '../helpers/v8Options.js'
 
 const CHILD = join(import.meta.dirname, '../helpers/skewedHost.js')
+const THREAD = join(import.meta.dirname, '../helpers/recordingThread.js')
 const MINUTE = 60_000
 /**
  * ms between two heartbeats. A live host would be taken for dead if a busy machine delayed it by six
@@ -43,8 +46,12 @@ function startHost(t: Test, directory: string, ahead: number, jump: number): Hos
 
 /** Resolves to the number of heartbeats in the instance file of this process. */
 async function ownBeats(directory: string): Promise<number> {
+  return await beatsOf(directory, 'test-')
+}
+
+async function beatsOf(directory: string, prefix: string): Promise<number> {
   const names = await readdir(join(directory, '.instances'))
-  const own = names.find((name) => name.startsWith('test-'))
+  const own = names.find((name) => name.startsWith(prefix))
   return own === undefined ? 0 : Number.parseInt(await readFile(join(directory, '.instances', own), 'utf8'))
 }
 
@@ -138,6 +145,24 @@ for (const sent of [false, true]) {
     }
   )
 }
+
+t.test('the recording of a worker thread that ended is completed while its process goes on', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const worker = new Worker(THREAD, { workerData: { directory, heartbeat: HEARTBEAT } })
+  t.teardown(() => worker.terminate())
+  await once(worker, 'message')
+  const { recordings } = await build(t, { directory }, HEARTBEAT)
+  const recovered: FinishedRecording[] = []
+  await recordings.recover((_, recording) => {
+    recovered.push(recording)
+  })
+  const enough = (await beatsOf(directory, 'thread-')) + MISSED_BEATS + 2
+  await until(async () => (await beatsOf(directory, 'thread-')) > enough, 'heartbeats of the thread')
+  t.same(recovered, [], 'a live thread keeps its recording')
+  await worker.terminate()
+  await until(() => recovered.length, 'the recording')
+  t.match(recovered, [{ recovered: true, durationMs: 200, location: join(directory, 'call.wav') }])
+})
 
 t.test('an instance creates its instance file once, even if many callers request it', async (t) => {
   const directory = await temporaryDirectory(t)

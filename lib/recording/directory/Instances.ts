@@ -26,8 +26,8 @@ const write = promisify(writeCallback)
 /** ms between two heartbeats, and between two looks at the heartbeats of other instances */
 const HEARTBEAT = 5_000
 /**
- * Number of looks in a row without a new heartbeat, after which an instance on another machine is dead (30
- * s).
+ * Number of looks in a row without a new heartbeat, after which an instance on another machine or in another thread is
+ * dead (30 s).
  */
 export const MISSED_BEATS = 6
 /**
@@ -66,8 +66,8 @@ interface Watched {
  * The instances that record into one directory. Each has a file there with a counter, which the instance
  * increases at each heartbeat.
  *
- * A process of this machine is dead if its pid does not exist any more. An instance on another machine is
- * dead if its counter has not changed for MISSED_BEATS looks. No clock is used, since the clocks of hosts and
+ * A process of this machine is dead if its pid does not exist any more. An instance on another machine, or in
+ * another thread of this process, is dead if its counter has not changed for MISSED_BEATS looks. No clock is used, since the clocks of hosts and
  * of file servers may be wrong or jump.
  */
 export class Instances {
@@ -222,7 +222,7 @@ export class Instances {
     }
   }
 
-  /** Reads the heartbeats of the instances on other machines. */
+  /** Reads the heartbeats of the instances on other machines, and of those in this process. */
   async #look(): Promise<void> {
     const now = performance.now()
     const counts = now - this.#lookedAt < LATE * this.#interval
@@ -265,7 +265,8 @@ export class Instances {
 
   /**
    * Resolves to true if an instance's process runs on this machine, and to false if the process has ended.
-   * Resolves to undefined if the process belongs to another machine, or if the system does not tell.
+   * Resolves to undefined if the process belongs to another machine, if the system does not tell, or if it is this
+   * process: the instance may be in a worker thread, which may have ended alone.
    */
   async #runsHere(instance: Instance | undefined): Promise<boolean | undefined> {
     const machine = await this.#thisMachine()
@@ -278,7 +279,8 @@ export class Instances {
     const start = await processStart(instance.pid)
     // /proc may hide the processes of other users. Then it is not known whether the process runs.
     if (start === undefined || instance.processStart === undefined) return undefined
-    return start === instance.processStart
+    if (start !== instance.processStart) return false
+    return instance.pid === process.pid ? undefined : true
   }
 
   #thisMachine(): Promise<string | undefined> {
