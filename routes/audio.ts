@@ -7,13 +7,7 @@ import { bindLog } from '../lib/application/request.js'
 import { takesAll } from '../lib/application/verbRoute.js'
 import type { Correlated } from '../lib/model/callWrite.js'
 import { joinedRoom } from '../lib/correlation/identified.js'
-import {
-  callSidOf,
-  hasExpired,
-  readSocketToken,
-  SOCKET_TOKEN_TTL,
-  type SocketToken
-} from '../lib/model/tokens.js'
+import { ageOf, callSidOf, readSocketToken, SOCKET_TOKEN_TTL, type SocketToken } from '../lib/model/tokens.js'
 import { acceptUpgrade, hasOtherUpgradeListener, isUpgrade } from '../lib/listening/upgrades.js'
 import {
   ERR_AUDIO_AUTH,
@@ -83,9 +77,8 @@ export function registerAudio(
       }
       if (!(await runtime.liveListens.takes(token))) throw new ERR_AUDIO_DRAINING()
       if (tokenOf(request) !== undefined && token === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
-      if (token !== undefined && hasExpired(token)) {
-        throw new ERR_AUDIO_PATH_EXPIRED(hours(Date.now() - token.issuedAt), hours(SOCKET_TOKEN_TTL))
-      }
+      const age = token === undefined ? 0 : ageOf(token, runtime.issuer)
+      if (age > SOCKET_TOKEN_TTL) throw new ERR_AUDIO_PATH_EXPIRED(hours(age), hours(SOCKET_TOKEN_TTL))
       checkSubprotocol(request.headers['sec-websocket-protocol'])
     })
     // In a handover, another instance takes the socket, so its refusal is no error of this application.

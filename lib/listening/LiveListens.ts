@@ -84,7 +84,9 @@ export class LiveListens {
     if (token === undefined || this.#handingOver || this.#ending) return false
     const callSid = callSidOf(token.listenId)
     const call = callSid === undefined ? undefined : await this.#store.get(callSid)
-    return (call === undefined ? token.issuedAt : Date.parse(call.createdAt)) <= this.#sealedAt
+    const beganAt = call === undefined ? token.issuedAt : Date.parse(call.createdAt)
+    // A time that lies ahead is of another clock, or of this clock before it was set back, and tells nothing.
+    return beganAt <= this.#sealedAt || beganAt > wallClock()
   }
 
   /** true if other instances continue the listens that this instance refuses */

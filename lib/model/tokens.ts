@@ -170,7 +170,7 @@ export function signSocketToken(secret: Hmac, token: SocketToken, own?: Credenti
 
 /**
  * Returns the token in the last segment of a socket path; undefined unless it was signed for this route and these
- * credentials. Takes constant time. The token may have expired: see `hasExpired`.
+ * credentials. Takes constant time. The token may have expired: see `ageOf`.
  */
 export function readSocketToken(
   secret: Hmac,
@@ -188,9 +188,14 @@ export function readSocketToken(
   return { path, listenId, ...readStamp(stamp) }
 }
 
-/** Returns true if the token is too old to open a socket. */
-export function hasExpired({ issuedAt }: SocketToken, now = wallClock()): boolean {
-  return now - issuedAt > SOCKET_TOKEN_TTL
+/**
+ * Returns the age of a token in ms; if it is more than SOCKET_TOKEN_TTL, the token opens no socket. `own`: the tag of this
+ * instance. A token of its own is no older than this process, even if the clock was set forward meanwhile, as on a
+ * machine that learns the time only after its start.
+ */
+export function ageOf({ issuedAt, issuer }: SocketToken, own: string): number {
+  const age = wallClock() - issuedAt
+  return issuer === own ? Math.min(age, performance.now()) : age
 }
 
 /**
