@@ -2,7 +2,7 @@ import type { Dirent } from 'node:fs'
 import { readdir, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import { hasCode, ifThere, lstat, remove } from './directory/files.js'
+import { hasCode, ifThere, lstat, pinned, remove } from './directory/files.js'
 import type { Instances } from './directory/Instances.js'
 import { INSTANCES_DIRECTORY, PART, withoutSegment } from './directory/names.js'
 import { readSidecar } from './directory/sidecar.js'
@@ -25,7 +25,7 @@ interface Kept {
  * that are still to be sent, stay.
  */
 export class Retention {
-  readonly #directory: string
+  readonly #directory: () => string
   readonly #limits: Limits
   readonly #instances: Instances
   readonly #logger: FastifyBaseLogger
@@ -34,7 +34,7 @@ export class Retention {
   #closed = false
 
   constructor(directory: string, limits: Limits, instances: Instances, logger: FastifyBaseLogger) {
-    this.#directory = directory
+    this.#directory = pinned(directory)
     this.#limits = limits
     this.#instances = instances
     this.#logger = logger
@@ -62,7 +62,7 @@ export class Retention {
   async #look(): Promise<void> {
     const { maxAge, maxBytes } = this.#limits
     const kept: Kept[] = []
-    for await (const recording of findKept(this.#directory)) kept.push(recording)
+    for await (const recording of findKept(this.#directory())) kept.push(recording)
     kept.sort((one, other) => one.modified - other.modified)
     let bytes = kept.reduce((total, recording) => total + recording.bytes, 0)
     // now() reads the clock that dated the files, since the clock of this host may differ.
@@ -98,7 +98,7 @@ export class Retention {
   async #removeEmpty(base: string): Promise<void> {
     for (
       let directory = join(base, '..');
-      directory.length > join(this.#directory).length;
+      directory.length > join(this.#directory()).length;
       directory = join(directory, '..')
     ) {
       try {

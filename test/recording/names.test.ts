@@ -1,8 +1,10 @@
-import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { spawnSync } from 'node:child_process'
+import { mkdir, readdir, readFile, realpath, stat, symlink, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import t from 'tap'
 import { ensureDirectory } from '../../lib/recording/directory/files.js'
 import { cleanId, cleanName, defaultName } from '../../lib/recording/directory/names.js'
+import { WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory } from '../helpers/recordings.js'
 
 t.test('a file name never leads out of the directory, and is valid on every file system', async (t) => {
@@ -138,4 +140,18 @@ t.test('several instances can create the same directory at the same time', async
     const paths = Array.from({ length: 8 }, (_, at) => join(directory, `${round}`, '2026', '11', `${at % 2}`))
     await Promise.all(paths.map(ensureDirectory))
   }
+})
+
+t.test('a relative directory stays where it is if the process changes its working directory', async (t) => {
+  const [first, second] = [await temporaryDirectory(t), await temporaryDirectory(t)]
+  const script = join(import.meta.dirname, '../helpers/movedChild.js')
+  const child = spawnSync(process.execPath, [script, first, second], { encoding: 'utf8', env: {} })
+  t.equal(child.status, 0, child.stderr)
+  const [one = '', two = ''] = JSON.parse(child.stdout) as string[]
+  t.match(one, /^recordings\/2026\/.*-one\.wav$/)
+  t.match(two, /-two\.wav$/)
+  t.equal(dirname(two), join(await realpath(first), dirname(one)), 'the location is absolute then')
+  for (const file of [join(first, one), two]) t.equal((await stat(file)).size, WAV_HEADER_BYTES + 3_200)
+  t.same(await readdir(second), [])
+  t.same(await readdir(join(first, 'recordings/.instances')), [])
 })

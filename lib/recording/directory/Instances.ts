@@ -15,6 +15,7 @@ import {
   lstat,
   NotARegularFile,
   openRegular,
+  pinned,
   readSmall,
   remove,
   writeNew
@@ -72,7 +73,7 @@ interface Watched {
  */
 export class Instances {
   readonly token: string
-  readonly #directory: string
+  readonly #parent: () => string
   readonly #interval: number
   readonly #watched = new Map<string, Watched>()
   #machine: Promise<string | undefined> | undefined
@@ -86,7 +87,7 @@ export class Instances {
   /** `interval`: ms between two heartbeats; all instances need the same interval */
   constructor(directory: string, instance: string, interval = HEARTBEAT) {
     this.token = tokenOf(instance, randomBytes(6).toString('hex'))
-    this.#directory = join(directory, INSTANCES_DIRECTORY)
+    this.#parent = pinned(directory)
     this.#interval = interval
   }
 
@@ -149,6 +150,10 @@ export class Instances {
     await this.announce()
     await this.#beat()
     return (await lstat(this.#pathOf(this.token))).mtimeMs
+  }
+
+  get #directory(): string {
+    return join(this.#parent(), INSTANCES_DIRECTORY)
   }
 
   #pathOf(token: string): string {

@@ -15,6 +15,7 @@ import {
   ifThere,
   isThere,
   openFile,
+  pinned,
   remove,
   removeParts,
   writeNew
@@ -74,7 +75,7 @@ export interface Temporary {
  * file of the name, which the file system lets only one process do.
  */
 export class RecordingDirectory {
-  readonly path: string
+  readonly #path: () => string
   readonly #extension: string
   readonly #finalExtension: string
   readonly #token: string
@@ -84,10 +85,14 @@ export class RecordingDirectory {
 
   /** `token`: the token of this instance, which owns the names that it claims */
   constructor(path: string, options: ResolvedRecordingOptions, token: string) {
-    this.path = path
+    this.#path = pinned(path)
     this.#extension = audioExtension(options)
     this.#finalExtension = finalExtension(options)
     this.#token = token
+  }
+
+  get path(): string {
+    return this.#path()
   }
 
   /**

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import { constants, type Stats } from 'node:fs'
 import { mkdir, open, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, isAbsolute, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { isError } from '../../model/json.js'
 import { renamed, type RecordingPaths } from './names.js'
@@ -30,6 +30,22 @@ const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
 const MAX_TRIES = 1_000
 /** Bytes that are read and hashed in one go, which blocks the event loop for 0.1 to 0.3 ms. */
 const HASH_CHUNK = 64 * 1024
+
+/**
+ * Returns a function that returns `path`. Once the process has another working directory, it returns the absolute path,
+ * so that a relative path stays the same place.
+ */
+export function pinned(path: string): () => string {
+  if (isAbsolute(path)) return () => path
+  try {
+    const from = process.cwd()
+    const absolute = resolve(from, path)
+    return () => (process.cwd() === from ? path : absolute)
+  } catch {
+    // The working directory was removed, so the first use of the path fails with the system's message.
+    return () => path
+  }
+}
 
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   return isError(error) && 'code' in error && codes.includes(String(error.code))
