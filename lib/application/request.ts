@@ -58,14 +58,8 @@ declare module 'fastify' {
 const OVER_HTTP: JambonzRequest = Object.freeze({ transport: 'http' })
 
 export function decorateRequests(fastify: FastifyInstance): void {
-  fastify.decorateRequest('call')
-  fastify.decorateRequest('listen')
-  fastify.decorateRequest('jambonz')
-  fastify.decorateRequest(kRawBody, null)
-  fastify.decorateRequest(kSignedAt, null)
-  fastify.decorateRequest(kStage, null)
-  fastify.decorateRequest(kReturned, null)
-  fastify.decorateRequest(kTrace, null)
+  for (const name of ['call', 'listen', 'jambonz']) fastify.decorateRequest(name)
+  for (const key of [kRawBody, kSignedAt, kStage, kReturned, kTrace]) fastify.decorateRequest(key, null)
 }
 
 /** Sets `request.jambonz` on every request of a scope, before all other hooks. */
@@ -202,6 +196,8 @@ class MessageResponse extends ServerResponse {
     this.#answered = answered
     this.#failed = failed
     Object.assign(this, { socket: request.socket, write: this.write, end: this.end, destroy: this.destroy })
+    // Node.js 24 no longer derives this property from others.
+    Object.defineProperty(this, 'writableFinished', { value: false, writable: true })
     request.destroyResponse = (error) => this.destroy(error ?? undefined)
   }
 
@@ -224,7 +220,11 @@ class MessageResponse extends ServerResponse {
     this.finished = true
     this.destroyed = true
     if (callback) this.once('finish', callback)
-    process.nextTick(emitSent, this)
+    process.nextTick(() => {
+      Object.assign(this, { writableFinished: true })
+      this.emit('finish')
+      this.#close()
+    })
     this.#answered({
       statusCode: this.statusCode,
       body: isWhole ? chunk : Buffer.concat(this.#chunks).toString()
@@ -238,15 +238,16 @@ class MessageResponse extends ServerResponse {
     this.#failed(error ?? new Error('the route destroyed its response'))
     process.nextTick(() => {
       if (error && this.listenerCount('error') > 0) this.emit('error', error)
-      this.emit('close')
+      this.#close()
     })
     return this
   }
-}
 
-function emitSent(response: MessageResponse): void {
-  response.emit('finish')
-  response.emit('close')
+  #close(): void {
+    // `finished()` of node:stream looks at this property.
+    Object.assign(this, { _closed: true })
+    this.emit('close')
+  }
 }
 
 type Callback = () => void

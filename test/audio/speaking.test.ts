@@ -306,6 +306,17 @@ test('the end of the call settles pending promises, and a later write() does not
   stream.clear()
 })
 
+test('a write() after the end of the call asks the writer to wait, as the streams of Node do', async (t) => {
+  const { stream, socket } = await speaking(t)
+  stream.write(tone(20))
+  t.equal(stream.writableNeedDrain, false)
+  socket.close(1000)
+  await stream.done
+  t.equal(stream.write(tone(20)), false)
+  t.equal(stream.writableNeedDrain, true)
+  await until(() => !stream.writableNeedDrain)
+})
+
 test('end() flushes the audio and leaves the listen open', async (t) => {
   const { stream, caller, socket } = await speaking(t)
   await new Promise<void>((resolve) => stream.end(tone(130), resolve))

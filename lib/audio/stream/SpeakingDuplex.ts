@@ -120,6 +120,17 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   #unread = -1
   #unreadSince = 0
 
+  // True from when `write()` has returned false until `drain`, also after the end. A web stream of Node.js 24 or later
+  // looks at this before it waits, and would otherwise write to a closed stream in an endless loop. This is no `get`,
+  // since the types of Node declare a property.
+  static {
+    Object.defineProperty(this.prototype, 'writableNeedDrain', {
+      get(this: SpeakingDuplex) {
+        return this.#refused.length > 0 || Reflect.get(Duplex.prototype, 'writableNeedDrain', this)
+      }
+    })
+  }
+
   protected abstract get playback(): Playback
   /** Ends the stream because a function of the application threw. */
   protected abstract listenerThrew(err: unknown): void
