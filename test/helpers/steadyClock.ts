@@ -6,11 +6,12 @@ import { promisify } from 'node:util'
  * Replaces the clock and the timers of this process by a clock that stands still while the process does. On a busy
  * machine a process waits for its turn, and in its tests audio would be late, deadlines would pass, and gaps would
  * appear. By this clock, a test process never waits for long: between two turns of the event loop, MAX_STEP ms pass
- * at most. It is for tests in which all parties of a call are in this process. Processes that it starts, and Redis,
- * have the clock of the machine.
+ * at most, or the CPU time of the process if that is more. So code that blocks the event loop still makes audio late. The
+ * clock is for tests in which all parties of a call are in this process. Processes that it starts, and Redis, have the
+ * clock of the machine.
  */
 
-/** maximum ms between two turns of the event loop: more than a frame of audio */
+/** maximum ms for which the process waits between two turns of the event loop: more than a frame of audio */
 const MAX_STEP = 25
 /** ms between two turns that are noted */
 const TICK = 5
@@ -24,21 +25,34 @@ const realClearTimeout = globalThis.clearTimeout
 const realSetInterval = globalThis.setInterval
 const RealDate = Date
 
-/** time of the latest noted turn, by this clock and by the clock of the machine; undefined: not replaced */
-let turn: { steady: number; real: number } | undefined
-
-function steadyNow(): number {
-  return turn === undefined ? realNow() : turn.steady + Math.min(realNow() - turn.real, MAX_STEP)
+interface Turn {
+  /** ms by this clock */
+  steady: number
+  /** ms by the clock of the machine */
+  real: number
+  /** CPU time of the process */
+  cpu: NodeJS.CpuUsage
 }
 
-function noteTurn(ms = 0): void {
-  turn = { steady: steadyNow() + ms, real: realNow() }
+/** the latest noted turn; undefined: the clock is not replaced */
+let turn: Turn | undefined
+
+function steadyNow(): number {
+  if (turn === undefined) return realNow()
+  const passed = realNow() - turn.real
+  if (passed <= MAX_STEP) return turn.steady + passed
+  const { user, system } = process.cpuUsage(turn.cpu)
+  return turn.steady + Math.min(passed, Math.max(MAX_STEP, (user + system) / 1_000))
+}
+
+function noteTurn(steady = steadyNow()): void {
+  turn = { steady, real: realNow(), cpu: process.cpuUsage() }
 }
 
 /** Blocks the event loop for `ms`, as a busy process does, but uses no CPU. */
 export function standStill(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
-  if (turn !== undefined) turn = { steady: turn.steady + ms, real: realNow() }
+  if (turn !== undefined) noteTurn(turn.steady + ms)
 }
 
 type Callback = (...args: unknown[]) => void
@@ -148,7 +162,7 @@ function delay(
 /** Replaces the clock and the timers of this process, for as long as it runs. */
 export function steadyClock(): void {
   noteTurn()
-  realSetInterval(noteTurn, TICK).unref()
+  realSetInterval(() => noteTurn(), TICK).unref()
   performance.now = steadyNow
   const begun = RealDate.now() - steadyNow()
   const dateNow = (): number => Math.floor(begun + steadyNow())
