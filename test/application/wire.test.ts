@@ -188,6 +188,23 @@ t.test('a command of more than 24 KiB is an error, and the socket stays open', a
   t.match(socket.commands, [{ command: 'tts:tokens' }])
 })
 
+t.test('a command names the dialled leg that it concerns', async (t) => {
+  const { app, url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  const { calls } = app.jambonz
+  const dub = { action: 'sayOnTrack', track: 'b', say: 'hello' }
+  await calls.command('call-1', 'dub', dub, { legCallSid: 'leg-b' })
+  await calls.command('call-1', 'dub', dub)
+  await until(() => socket.commands.length === 2, 'the commands')
+  // feature-server lib/utils/ws-requestor.js, _onMessage: obj.callSid || this.call_sid
+  t.strictSame(socket.commands, [
+    { type: 'command', command: 'dub', callSid: 'leg-b', data: dub },
+    { type: 'command', command: 'dub', data: dub }
+  ])
+  await t.rejects(calls.command('call-1', 'dub', dub, { legCallSid: '' }), { code: 'FST_JAMBONZ_OPTIONS' })
+})
+
 t.test('a call that changes its transport stays one call, and each listen of it is recorded', async (t) => {
   const auth = { username: 'audio', password: 'of the sockets' }
   const ended: Listen[] = []

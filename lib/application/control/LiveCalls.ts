@@ -37,7 +37,7 @@ const RedirectOptionsSchema = Type.Object(
   { additionalProperties: false }
 )
 const CommandOptionsSchema = Type.Object(
-  { toolCallId: Type.Optional(Type.String()) },
+  { toolCallId: Type.Optional(Type.String()), legCallSid: Type.Optional(Type.String({ minLength: 1 })) },
   { additionalProperties: false }
 )
 
@@ -159,12 +159,16 @@ export class LiveCalls {
     await this.#command(callSid, { command: 'mute:status', data: status }, { mute_status: status })
   }
 
-  /** Sends any command of jambonz' application websocket, such as `llm:tool-output` with its `toolCallId`. */
+  /**
+   * Sends any command of jambonz' application websocket, such as `llm:tool-output` with its `toolCallId`. `callSid`: the
+   * call that has the websocket. `legCallSid`: the leg that the call has dialled, for commands such as `dub` and
+   * `whisper`, which otherwise concern the caller.
+   */
   async command(
     callSid: string,
     command: string,
     data?: unknown,
-    options: { toolCallId?: string | undefined } = {}
+    options: { toolCallId?: string | undefined; legCallSid?: string | undefined } = {}
   ): Promise<void> {
     checkOptions(CommandOptionsSchema, options, 'options of calls.command()')
     if (typeof command !== 'string' || command === '') {
@@ -172,8 +176,13 @@ export class LiveCalls {
         `calls.command(): the command must be its name, such as "redirect", not ${typeof command}`
       )
     }
-    const { toolCallId } = options
-    const sent: SocketCommand = { command, data, ...(toolCallId !== undefined && { toolCallId }) }
+    const { toolCallId, legCallSid } = options
+    const sent: SocketCommand = {
+      command,
+      data,
+      ...(toolCallId !== undefined && { toolCallId }),
+      ...(legCallSid !== undefined && { legCallSid })
+    }
     if (!(await this.#order({ callSid, command: sent }))) {
       throw new ERR_NOT_REACHED(callSid, 'no instance holds its application websocket')
     }

@@ -75,6 +75,8 @@ export interface SocketCommand {
   queue?: boolean
   /** for the command llm:tool-output */
   toolCallId?: string
+  /** the leg that the command concerns, if that is not the leg of the call with the websocket */
+  legCallSid?: string
 }
 
 /**
@@ -106,12 +108,13 @@ export function ackOf(msgid: string, verbs?: string): string {
   return verbs === undefined ? `{"type":"ack","msgid":${id}}` : `{"type":"ack","msgid":${id},"data":${verbs}}`
 }
 
-export function commandOf({ command, data, queue, toolCallId }: SocketCommand): string {
+export function commandOf({ command, data, queue, toolCallId, legCallSid }: SocketCommand): string {
   return JSON.stringify({
     type: 'command',
     command,
     ...(queue === true && { queueCommand: true }),
     ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
+    ...(legCallSid !== undefined && { callSid: legCallSid }),
     ...(data !== undefined && { data })
   })
 }
