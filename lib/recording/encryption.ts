@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:cr
 import { Transform, type TransformCallback } from 'node:stream'
 import { types } from 'node:util'
 import { thrownMessage } from '../model/json.js'
+import { kindOf } from '../model/checkOptions.js'
 import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
 import type { Encryption } from './options.js'
 
@@ -83,9 +84,10 @@ export async function createCipher(
 /** Returns the key that the application gave. Throws if it is not 32 bytes. */
 function checkKey(key: unknown): Uint8Array {
   if (!types.isUint8Array(key)) {
-    throw new Error(`the key is ${key === null ? 'null' : typeof key}, not a Buffer`)
+    const advice = typeof key === 'string' ? ": decode it, as in Buffer.from(key, 'hex')" : ''
+    throw new Error(`the key is ${kindOf(key)}, not a Buffer of ${KEY_BYTES} bytes${advice}`)
   }
-  if (key.length !== KEY_BYTES) throw new Error(`the key has ${key.length} bytes`)
+  if (key.length !== KEY_BYTES) throw new Error(`the key has ${key.length} bytes, but must have ${KEY_BYTES}`)
   return key
 }
 

@@ -163,7 +163,13 @@ t.test('decrypting fails if a recording was altered or cut, or if the key is wro
   await bad(Buffer.concat([file, Buffer.from('x')]), /something follows it/)
   await bad(Buffer.concat([file, file.subarray(-36)]), /something follows its end/)
   await bad(file, /the key is not the one/, Buffer.alloc(32, 8))
-  await bad(file, /the key has 5 bytes/, Buffer.from('short'))
+  await bad(file, /the key has 5 bytes, but must have 32$/, Buffer.from('short'))
+  const hex = Buffer.alloc(32, 7).toString('hex') as unknown as typeof KEY
+  await bad(
+    file,
+    /the key is a string, not a Buffer of 32 bytes: decode it, as in Buffer\.from\(key, 'hex'\)$/,
+    hex
+  )
   await bad(Buffer.from('RIFF'.repeat(40)), /not an encrypted recording/)
   const huge = Buffer.from(file)
   huge.writeUInt32LE(0xffff_ffff, 64)
@@ -176,7 +182,7 @@ t.test('a recording whose key is not available fails with an error that says so'
       throw new Error('vault is sealed')
     },
     () => Buffer.alloc(16),
-    () => 'key' as unknown as Buffer
+    () => 'key' as unknown as typeof KEY
   ]) {
     const { recordings, directory } = await build(t, { encryption: { key } })
     await t.rejects(recordings.start(streamOf()).finish(LISTEN), {
