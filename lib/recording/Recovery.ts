@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Listen } from '../model/schema.js'
 import { durationOf, WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
@@ -37,6 +38,13 @@ const LOOK_INTERVAL = 15_000
  */
 const PATIENCE = 5_000
 
+/** The directory at the root of some file systems, which only root may read. */
+const LOST_AND_FOUND = 'lost+found'
+const NOT_READ =
+  'a directory may not be read, so no recording in it is repaired: let the user of this process read and write it'
+const NOT_REMOVED =
+  'a temporary file of a dead process could not be removed: remove it, or let the user of this process write to its directory'
+
 export interface RecoveryDeps {
   directory: RecordingDirectory
   options: ResolvedRecordingOptions
@@ -67,6 +75,8 @@ export class Recovery {
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
   #closed = false
+  /** the paths that this process may not use; each is logged once */
+  readonly #refused = new Set<string>()
 
   constructor(deps: RecoveryDeps) {
     this.#deps = deps
@@ -102,19 +112,27 @@ export class Recovery {
       await instances.watch()
       const dead = await instances.findDead()
       const kept = new Set<string>()
-      for await (const { parts, temporary } of directory.findParts()) {
+      const refused = (path: string, err: unknown): void => this.#noteRefused(path, err, NOT_READ)
+      for await (const { parts, temporary } of directory.findParts(refused)) {
         for (const part of parts) {
           if (this.#closed) return
           if (!(await this.#repair(part, onRecovered)) && part.owner !== undefined) kept.add(part.owner)
         }
         for (const { path, owner } of temporary) {
-          if (!(await instances.isAlive(owner))) await remove(path)
+          if (await instances.isAlive(owner)) continue
+          await remove(path).catch((err: unknown) => this.#noteRefused(path, err, NOT_REMOVED))
         }
       }
       for (const token of dead) if (!kept.has(token)) await instances.bury(token)
     } catch (err) {
       logger.error({ err }, 'looking for unfinished recordings failed')
     }
+  }
+
+  #noteRefused(path: string, err: unknown, text: string): void {
+    if (this.#refused.has(path) || basename(path) === LOST_AND_FOUND) return
+    this.#refused.add(path)
+    this.#deps.logger.warn({ err, path }, text)
   }
 
   /**

@@ -1,8 +1,8 @@
 import type { Dirent } from 'node:fs'
-import { readdir, rmdir } from 'node:fs/promises'
+import { rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import { hasCode, ifThere, lstat, pinned, remove } from './directory/files.js'
+import { entriesOf, hasCode, ifThere, lstat, pinned, remove } from './directory/files.js'
 import type { Instances } from './directory/Instances.js'
 import { INSTANCES_DIRECTORY, PART, withoutSegment } from './directory/names.js'
 import { readSidecar } from './directory/sidecar.js'
@@ -69,14 +69,26 @@ export class Retention {
     const oldest = kept.length > 0 ? (await this.#instances.now()) - maxAge : 0
     let deleted = 0
     let freed = 0
+    const errors: unknown[] = []
     for (const recording of kept) {
       if (this.#closed || (recording.modified >= oldest && bytes <= maxBytes)) break
-      if (!(await this.#delete(recording))) continue
+      try {
+        if (!(await this.#delete(recording))) continue
+        freed += recording.bytes
+        deleted++
+      } catch (err) {
+        errors.push(err)
+      }
+      // A recording that can't be deleted does not count either, since newer ones would be deleted in its place.
       bytes -= recording.bytes
-      freed += recording.bytes
-      deleted++
     }
     if (deleted > 0) this.#logger.info({ deleted, freed }, 'old recordings were deleted')
+    if (errors.length > 0) {
+      this.#logger.error(
+        { err: errors[0], recordings: errors.length },
+        'some old recordings could not be deleted: let the user of this process write to their directories'
+      )
+    }
   }
 
   /**
@@ -104,15 +116,16 @@ export class Retention {
       try {
         await rmdir(directory)
       } catch (error) {
-        if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOENT')) return
+        if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOENT', 'EACCES', 'EPERM')) return
         throw error
       }
     }
   }
 }
 
+/** Finds complete recordings. Leaves out directories that this process may not read, such as `lost+found`. */
 async function* findKept(directory: string): AsyncGenerator<Kept> {
-  const entries = (await ifThere(readdir(directory, { withFileTypes: true }))) ?? []
+  const entries = await entriesOf(directory, () => {})
   yield* keptAmong(directory, entries)
   for (const entry of entries) {
     if (entry.isDirectory() && entry.name !== INSTANCES_DIRECTORY) {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import {
+  chmod,
   link,
   mkdir,
   readdir,
@@ -423,3 +424,43 @@ t.test('if a sidecar names no listen, its audio is not changed', async (t) => {
     t.match(logger.lines, [{ level: 'error', fields: { err: { message: /names no call and listen/ } } }])
   }
 })
+
+t.test(
+  'directories that the process may not use prevent no repair, and no deletion of old recordings, elsewhere',
+  { skip: process.platform === 'win32' && 'Windows has no modes of directories' },
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const { recordings } = await build(t, { directory, fileName: ({ listen }) => `${listen.id}/call` })
+    for (const id of ['locked', 'old']) {
+      const recorder = recordings.start(streamOf({ id }))
+      recorder.write(AUDIO, 0)
+      await recorder.finish({ ...LISTEN, id })
+      for (const name of ['call.wav', 'call.json']) await utimes(join(directory, id, name), 1, 1)
+    }
+    await recordings.close()
+    await leave(join(directory, 'unfinished'), { part: wav(0, AUDIO) })
+    const closed = ['closed', 'lost+found'].map((name) => join(directory, name))
+    for (const path of closed) await mkdir(path)
+    if (process.getuid?.() === 0) spawnSync('chown', ['-R', '65534', directory])
+    for (const path of closed) await chmod(path, 0)
+    await chmod(join(directory, 'locked'), 0o555)
+    t.teardown(() => Promise.all([...closed, join(directory, 'locked')].map((path) => chmod(path, 0o755))))
+
+    const script = join(import.meta.dirname, '../helpers/strangerChild.js')
+    const child = spawnSync(process.execPath, [script, directory], { encoding: 'utf8', env: {} })
+    t.equal(child.status, 0, child.stderr)
+    const { repaired, lines } = JSON.parse(child.stdout) as { repaired: string[]; lines: unknown[] }
+    t.same(repaired, [join(directory, 'unfinished/call.wav')])
+    t.same((await readdir(directory)).sort(), ['.instances', 'closed', 'locked', 'lost+found', 'unfinished'])
+    t.same((await readdir(join(directory, 'locked'))).sort(), ['call.json', 'call.wav'])
+    t.match(
+      new Set(lines.map((line) => JSON.stringify(line))),
+      new Set([
+        /"warn".*a directory may not be read.*let the user of this process read/,
+        /"warn".*was repaired/,
+        /"info".*old recordings were deleted/,
+        /"error".*some old recordings could not be deleted.*let the user of this process write/
+      ])
+    )
+  }
+)

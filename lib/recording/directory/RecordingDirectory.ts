@@ -10,6 +10,7 @@ import {
   closeFile,
   ensureDirectory,
   ensureDirectorySync,
+  entriesOf,
   FILE_MODE,
   hasCode,
   ifThere,
@@ -169,9 +170,15 @@ export class RecordingDirectory {
     this.#live.delete(claim.paths.base.toLowerCase())
   }
 
-  /** Finds unfinished recordings, one directory at a time. It does not follow links to directories. */
-  async *findParts(directory = this.path): AsyncGenerator<{ parts: Part[]; temporary: Temporary[] }> {
-    const entries = (await ifThere(readdir(directory, { withFileTypes: true }))) ?? []
+  /**
+   * Finds unfinished recordings, one directory at a time. It does not follow links to directories. `refused`: called for
+   * each directory that this process may not read.
+   */
+  async *findParts(
+    refused: (directory: string, err: unknown) => void,
+    directory = this.path
+  ): AsyncGenerator<{ parts: Part[]; temporary: Temporary[] }> {
+    const entries = await entriesOf(directory, refused)
     yield {
       parts: partsAmong(directory, entries),
       temporary: entries.flatMap(({ name }) => {
@@ -181,7 +188,7 @@ export class RecordingDirectory {
     }
     for (const entry of entries) {
       if (entry.isDirectory() && entry.name !== INSTANCES_DIRECTORY) {
-        yield* this.findParts(join(directory, entry.name))
+        yield* this.findParts(refused, join(directory, entry.name))
       }
     }
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
-import { constants, type Stats } from 'node:fs'
-import { mkdir, open, stat } from 'node:fs/promises'
+import { constants, type Dirent, type Stats } from 'node:fs'
+import { mkdir, open, readdir, stat } from 'node:fs/promises'
 import { dirname, isAbsolute, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { isError } from '../../model/json.js'
@@ -64,6 +64,23 @@ export async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> 
 /** Resolves to true if the name exists, even as a link to nothing. Rejects if the system can't tell. */
 export async function isThere(path: string): Promise<boolean> {
   return (await ifThere(lstat(path))) !== undefined
+}
+
+/**
+ * Resolves to the entries of a directory; to none if it does not exist. If this process may not read it, calls `refused`,
+ * and resolves to none.
+ */
+export async function entriesOf(
+  directory: string,
+  refused: (directory: string, err: unknown) => void
+): Promise<Dirent[]> {
+  try {
+    return (await ifThere(readdir(directory, { withFileTypes: true }))) ?? []
+  } catch (error) {
+    if (!hasCode(error, 'EACCES', 'EPERM')) throw error
+    refused(directory, error)
+    return []
+  }
 }
 
 /** Removes a file, or a link to a file. Resolves even if the file does not exist. */
