@@ -56,6 +56,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
     'its hosts change how HTTP is parsed and routed; test/hosts/hosts.ts has the usual hosts',
   'test/metrics/metrics.test.ts': BY_HAND,
   'test/monitor/liveMonitor.test.ts': BY_HAND,
+  'test/routes/clock.test.ts': BY_HAND,
   'test/logs.test.ts': BY_HAND,
   'test/plugin.test.ts': BY_HAND,
   'test/tracing/': 'compares the spans of both transports by itself',
