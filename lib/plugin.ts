@@ -89,7 +89,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
 
     await registerWebsocket(fastify)
     await fastify.register(
-      async (scope) => {
+      async function jambonzBuiltIn(scope) {
         registerAudio(scope, runtime, options.audioPath, {
           path: runtime.audioPath,
           record: true,
@@ -293,7 +293,7 @@ function warnOfHttp2({ log, initialConfig: { http2, https } }: FastifyInstance):
 async function wholePrefix(fastify: FastifyInstance, prefix: string): Promise<string> {
   let whole = ''
   await fastify.register(
-    async (scope) => {
+    async function jambonzPrefix(scope) {
       whole = scope.prefix
     },
     { prefix }

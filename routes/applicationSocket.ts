@@ -53,7 +53,7 @@ export function registerApplicationSocket(
   constraints: RouteOptions['constraints']
 ): void {
   const { options, sockets, metrics } = application
-  instance.register(async (scope) => {
+  instance.register(async function jambonzApplicationSocket(scope) {
     noteTransport(scope)
     observeSockets(scope, metrics, 'application')
     await guardWithBasicAuth(

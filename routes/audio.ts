@@ -46,7 +46,7 @@ export function registerAudio(
 ): void {
   const { options } = runtime
   runtime.audioRoutes.add(route, path)
-  instance.register(async (scope) => {
+  instance.register(async function jambonzAudio(scope) {
     const tokens = new WeakMap<FastifyRequest, SocketToken>()
 
     /**

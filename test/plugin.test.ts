@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import Fastify from 'fastify'
 import jambonzListen from '../lib/index.js'
-import { listening } from './helpers/build.js'
+import liveMonitor from '../lib/monitor/index.js'
+import { build, listening } from './helpers/build.js'
 import { askForListen } from './helpers/listen.js'
 import { certificate } from './simulator/certificate.js'
 import { keepingLogger } from './helpers/log.js'
@@ -64,6 +65,22 @@ t.test(
     await Promise.all([once(socket, 'close'), app.close()])
   }
 )
+
+t.test('the plugin list and the spans of @fastify/otel name the scopes of the plugin', async (t) => {
+  const app = await build(t)
+  await app.register(liveMonitor, { prefix: '/monitor' })
+  app.jambonz.webhook('/in', async () => [])
+  app.jambonz.actionHook('/done', async () => [])
+  app.jambonz.statusHook('/status')
+  app.jambonz.audio('/agent', async () => {})
+  await app.ready()
+  const plugins = app.printPlugins()
+  for (const name of ['jambonzHook', 'jambonzAudio', 'jambonzApplicationSocket', 'jambonzBuiltIn']) {
+    t.match(plugins, name)
+  }
+  // Fastify shows the code of a function without a name.
+  t.notMatch(plugins, '=>')
+})
 
 t.test('each scope has one fastify.jambonz object of its own', async (t) => {
   const app = Fastify()

@@ -131,7 +131,7 @@ export function jambonzScope(
   addRoutes: (scope: FastifyInstance) => void
 ): void {
   const { webhookAuth } = application.options
-  instance.register(async (scope) => {
+  instance.register(async function jambonzHook(scope) {
     noteTransport(scope)
     observeRequests(scope, application, kind)
     await guardWithBasicAuth(scope, webhookAuth ? [webhookAuth] : [], () => new ERR_WEBHOOK_AUTH())
