@@ -1,4 +1,5 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
@@ -7,7 +8,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 
-const START_DEADLINE = 10_000
+/** ms in which Redis must start, on a busy machine */
+const START_DEADLINE = 60_000
+/** the range of freePort() */
+const FIRST_PORT = 10_100
+const LAST_PORT = 22_000
 
 /**
  * Returns the reason why tests with Redis are skipped, or false if redis-server is installed. In CI they are
@@ -153,14 +158,26 @@ export async function watchCommands(t: Test, { port }: RedisServer): Promise<str
   return sent
 }
 
+/**
+ * Resolves to a port on which no process listens. Linux gives no port of this range to a connection or to a server that
+ * asks for any port, so while a server of the test is down, no other process takes its port. Redis Cluster also takes
+ * the port that is 10,000 higher.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const server = createServer()
+    server.listen(randomInt(FIRST_PORT, LAST_PORT), '127.0.0.1')
+    const port = await once(server, 'listening').then(
+      () => (server.address() as AddressInfo).port,
+      (err: NodeJS.ErrnoException) => {
+        if (err.code !== 'EADDRINUSE') throw err
+      }
+    )
+    if (port === undefined) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
 async function accepts(port: number): Promise<void> {

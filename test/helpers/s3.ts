@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { GetObjectCommand, ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3'
 import type { Test } from 'tap'
+import { freePort } from './redis.js'
 import { temporaryDirectory } from './recordings.js'
 import { V8_OPTIONS } from './v8Options.js'
 
@@ -68,13 +68,4 @@ export async function s3(t: Test): Promise<S3> {
       return Uploads.map((upload) => upload.Key ?? '')
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
