@@ -10,11 +10,11 @@ import { streamPair, until } from './streamPair.js'
 export interface HangUp {
   name: string
   /**
-   * 99th percentile in ms of the event loop's delay after the hang-up: the least of up to five measurements,
+   * 99th percentile in ms of the event loop's delay after the hang-up: the least of up to 20 measurements,
    * because other processes disturb single measurements
    */
   delayMs: number
-  /** ms of CPU in the 300 ms after the hang-up: the least of up to five measurements */
+  /** ms of CPU in the 300 ms after the hang-up: the least of up to 20 measurements */
   cpuMs: number
   /** true: the handler has returned or thrown (`ended`); true: the stream is destroyed (`destroyed`) */
   ended: boolean
@@ -22,10 +22,12 @@ export interface HangUp {
 }
 
 const MEASURED = 300
-const LOOKS = 5
+const LOOKS = 20
 const QUIET_DELAY = 10
 const QUIET_CPU = 75
 const SPOKEN = 60
+/** ms to wait for the end of a handler on a busy machine */
+const PATIENCE = 30_000
 const FRAME = Buffer.alloc(320)
 
 async function delayOf(ms: number): Promise<number> {
@@ -64,8 +66,8 @@ async function hangUp(name: string): Promise<HangUp> {
     const { user, system } = process.cpuUsage(before)
     cpuMs = Math.min(cpuMs, (user + system) / 1_000)
   }
-  if (speaker.ends) await until(() => ended, 2_000).catch(() => {})
-  await until(() => stream.destroyed, 2_000).catch(() => {})
+  if (speaker.ends) await until(() => ended, PATIENCE).catch(() => {})
+  await until(() => stream.destroyed, PATIENCE).catch(() => {})
   for (const teardown of teardowns) teardown()
   return { name, delayMs, cpuMs, ended, destroyed: stream.destroyed }
 }

@@ -12,6 +12,8 @@ import { memoryLogger, pcm, temporaryDirectory, until } from './recordings.js'
 const CHILD = join(import.meta.dirname, 'recordingChild.js')
 const AT_ONCE = 5
 export const CALLS = 20
+/** One of this many processes may be killed before it has opened its files. */
+const EARLY = 4
 const FRAME = 160
 const FLUSH_INTERVAL = 400
 /**
@@ -76,11 +78,12 @@ async function isUnwritten(file: string): Promise<boolean> {
 
 /**
  * Kills a recording process once, and then repairs the recordings that it left. Resolves to the problems
- * found.
+ * found. `early`: the process may be killed before it has opened its files.
  */
 async function killOnce(
   t: Test,
-  directory: string
+  directory: string,
+  early: boolean
 ): Promise<{ problems: string[]; repaired: number; saved: number }> {
   const notesFile = `${directory}.notes`
   const child = spawn(
@@ -93,6 +96,13 @@ async function killOnce(
     const text = await readFile(notesFile, 'utf8').catch(() => '')
     return /^at /m.test(text)
   }, 'the child to begin its recordings')
+  if (!early) {
+    await until(
+      async () =>
+        (await filesBelow(directory)).filter((file) => file.endsWith('.part.wav')).length > CALLS / 2,
+      'the files of the recordings'
+    )
+  }
   await new Promise((resolve) => {
     setTimeout(resolve, 30 + Math.random() * 700)
   })
@@ -156,7 +166,8 @@ export async function killRecorders(t: Test, kills: number): Promise<void> {
   await Promise.all(
     Array.from({ length: AT_ONCE }, async () => {
       while (next < kills) {
-        const result = await killOnce(t, join(directory, String(next++)))
+        const early = next % EARLY === EARLY - 1
+        const result = await killOnce(t, join(directory, String(next++)), early)
         problems.push(...result.problems)
         repaired += result.repaired
         saved += result.saved

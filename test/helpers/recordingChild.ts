@@ -11,7 +11,7 @@ import { pcm } from './pcm.js'
 
 const FRAME = 160
 /** ms after which the process ends by itself if the test can't kill it */
-const LIFE = 20_000
+const LIFE = 150_000
 const TICK = 5
 
 const [directory = '', notes = '', flushInterval = '', calls = ''] = process.argv.slice(2)
