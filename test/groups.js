@@ -71,7 +71,6 @@ const MACHINE_CLOCK = [
   'test/audio/hangUp.test.ts',
   'test/cluster.test.ts',
   'test/example-app',
-  'test/handover.test.ts',
   'test/soak',
   'test/store',
   'test/types'

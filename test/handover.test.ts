@@ -34,6 +34,8 @@ import { until } from './helpers/until.js'
 
 /** pino's level of a line that is no warning and no error */
 const INFO = 30
+/** ms: long, because a busy machine delays heartbeats, and no instance may be taken for dead */
+const HEARTBEAT = 3_000
 const AUTH = { username: 'jambonz', password: 'not for the store' }
 
 interface Instance {
@@ -56,7 +58,10 @@ interface Instance {
 async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: RecordingOptions['sink']) {
   const shared = folder()
   const instance = async (): Promise<Instance> => {
-    const store = redisStore(new Redis(redis.url, { lazyConnect: true }))
+    const store = redisStore(new Redis(redis.url, { lazyConnect: true }), {
+      timeout: 10_000,
+      heartbeat: HEARTBEAT
+    })
     const { logger, lines } = keepingLogger()
     const app = await build(t, {
       fastify: { loggerInstance: logger },

@@ -1,7 +1,7 @@
-import { performance } from 'node:perf_hooks'
 import t from 'tap'
 import { memoryStore } from '../../lib/index.js'
 import { build, listening } from '../helpers/build.js'
+import { cpuMs } from '../helpers/cpu.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
 import { statusOf } from '../helpers/socket.js'
 
@@ -37,9 +37,9 @@ t.test(
     const payload = callWebhook({ call_sid: 'c1' })
     const took: number[] = []
     for (let i = 0; i < 1_000; i++) {
-      const begun = performance.now()
+      const begun = cpuMs()
       await app.inject({ method: 'POST', url: '/call', payload })
-      took.push(performance.now() - begun)
+      took.push(cpuMs() - begun)
     }
     const median = (part: number[]) => part.sort((a, b) => a - b)[part.length >> 1] ?? 0
     t.ok(median(took.slice(-200)) < median(took.slice(100, 300)) * 5 + 1)
@@ -66,9 +66,9 @@ t.test('a signed request that is replayed adds neither calls nor listens', async
   const opened = { first: 0, later: 0 }
   const took: number[] = []
   for (let i = 0; i < 900; i++) {
-    const begun = performance.now()
+    const begun = cpuMs()
     const urls = await ask()
-    took.push(performance.now() - begun)
+    took.push(cpuMs() - begun)
     if (i < 20 || i % 100 === 0) {
       for (const url of urls) opened[i < 20 ? 'first' : 'later'] += Number((await statusOf(url)) === 101)
     }

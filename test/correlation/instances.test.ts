@@ -16,6 +16,8 @@ const CALLS = 40
  * most 800.
  */
 const SOON = 150
+/** maximum number of webhooks that take as many round trips to Redis as a hook */
+const TRIPS = 3
 
 async function instance(
   t: Test,
@@ -40,8 +42,11 @@ t.test('hooks and webhooks on two instances with a shared Redis', { skip: noRedi
 
   t.test('when a hook arrives, the instance that has the socket reads its last audio at once', async (t) => {
     const took: number[] = []
+    const webhooks: number[] = []
     for (let i = 0; i < CALLS; i++) {
+      const begun = performance.now()
       const asked = await askForListen(other.app, '/in', holder.base)
+      webhooks.push(performance.now() - begun)
       const streams = once(holder.app.jambonz.calls.events, 'stream')
       const socket = await asked.open()
       socket.send(asked.metadata())
@@ -55,10 +60,12 @@ t.test('hooks and webhooks on two instances with a shared Redis', { skip: noRedi
       took.push(performance.now() - before)
       t.match(data.listen, { state: 'ended', endReason: 'closed', audio: { durationMs: 200 } })
     }
-    took.sort((a, b) => a - b)
+    for (const times of [took, webhooks]) times.sort((a, b) => a - b)
     const [p50, p99] = [took[CALLS / 2] ?? NaN, took.at(-1) ?? NaN]
+    // On a busy machine each round trip to Redis takes long.
+    const soon = SOON + TRIPS * (webhooks[CALLS / 2] ?? NaN)
     t.comment(`p50 ${p50.toFixed(1)} ms, maximum ${p99.toFixed(1)} ms`)
-    t.ok(p50 < SOON, `p50 ${p50} ms`)
+    t.ok(p50 < soon, `p50 ${p50} ms, limit ${soon} ms`)
   })
 
   t.test(

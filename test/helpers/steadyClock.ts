@@ -1,6 +1,7 @@
 import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { performance } from 'node:perf_hooks'
 import { promisify } from 'node:util'
+import { Clock } from '../../lib/store/redis/Instances.js'
 
 /**
  * Replaces the clock and the timers of this process by a clock that stands still while the process does. On a busy
@@ -159,8 +160,22 @@ function delay(
   })
 }
 
+/**
+ * Orders the writes of all instances in this process. Each instance estimates the clock of Redis, and the estimates differ
+ * because Redis has the clock of the machine.
+ */
+function orderWrites(): void {
+  let last = 0
+  const { next } = Clock.prototype
+  Clock.prototype.next = function () {
+    last = Math.max(last + 1, next.call(this))
+    return last
+  }
+}
+
 /** Replaces the clock and the timers of this process, for as long as it runs. */
 export function steadyClock(): void {
+  orderWrites()
   noteTurn()
   realSetInterval(() => noteTurn(), TICK).unref()
   performance.now = steadyNow

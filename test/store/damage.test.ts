@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { memoryStore, type Call, type Listen } from '../../lib/index.js'
 import type { StoredCall, StoredListen } from '../../lib/model/schema.js'
 import { redisStore, type RedisStoreOptions } from '../../lib/store/redis.js'
+import { cpuMs } from '../helpers/cpu.js'
 import { keepingLogger } from '../helpers/log.js'
 import { freePort, noRedis, startRedis, type RedisServer } from '../helpers/redis.js'
 import { withVerbs } from '../helpers/storeVerbs.js'
@@ -360,11 +361,11 @@ t.test(
     await store.start({ callTtl: 60_000, instance: 'a', logger })
     t.teardown(() => store.close())
     const fill = async (name: string): Promise<number> => {
-      const began = performance.now()
+      const began = cpuMs()
       for (let i = 0; i < maxCalls; i++) {
         await store.update(`${name}${i}`, { listens: [{ id: 'l1', path: '/audio' }] })
       }
-      return performance.now() - began
+      return cpuMs() - began
     }
     // Fill a store once, so that the measured time does not include compiling the code.
     await fill('warm')
@@ -372,15 +373,15 @@ t.test(
     const roomy = withVerbs(memoryStore({ maxCalls: 10 * maxCalls }), 'a')
     await roomy.start({ callTtl: 60_000, instance: 'a', logger })
     t.teardown(() => roomy.close())
-    const began = performance.now()
+    const began = cpuMs()
     for (let i = 0; i < maxCalls; i++) {
       await roomy.update(`c${i}`, { listens: [{ id: 'l1', path: '/audio' }] })
     }
-    const unbounded = performance.now() - began
+    const unbounded = cpuMs() - began
     const bounded = await fill('flood')
     t.ok(
       bounded < 10 * unbounded,
-      `${Math.round(bounded)} ms with calls to evict, ${Math.round(unbounded)} ms without`
+      `${Math.round(bounded)} ms of CPU with calls to evict, ${Math.round(unbounded)} ms without`
     )
   }
 )
