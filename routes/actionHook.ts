@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import { restartWithAnswer } from '../lib/application/answer.js'
 import { bindLog, payloadReader } from '../lib/application/request.js'
 import { callSidOf, type Hmac, isHookKey } from '../lib/model/tokens.js'
 import { ERR_HOOK_KEY, ERR_HOOK_LISTEN, ERR_OPTIONS, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
@@ -76,7 +77,7 @@ async function finish(
   const listenId = listenIdOf(request.url)
   if (payload === undefined) checkKey(options.secret, listenId, valuesOf(request.url, KEY))
   bindLog(request, reply, { callSid: (listenId && callSidOf(listenId)) ?? payload?.call_sid, listenId })
-  const { call, listen, goesOn } = await hookCame(correlation, {
+  const { call, listen, goesOn, restart } = await hookCame(correlation, {
     listenId,
     verbId: payload?.verb_id,
     digits: payload?.digits,
@@ -91,6 +92,10 @@ async function finish(
   request.call = call
   request.listen = listen
   if (listenId === undefined && listen) bindLog(request, reply, { listenId: listen.id })
+  if (restart !== undefined) {
+    request.log.info('background listens go on: jambonz is asked for their next sockets')
+    restartWithAnswer(request, restart)
+  }
   if (goesOn === undefined) {
     if (listen) metrics.hookWaited(performance.now() - arrivedAt, listen)
     return

@@ -28,6 +28,7 @@ import {
 import { build, folder, listening } from './helpers/build.js'
 import { keepingLogger, type LogLine } from './helpers/log.js'
 import { askForListen, ramp } from './helpers/listen.js'
+import { callWebhook } from './helpers/payloads.js'
 import { basic, openSocket } from './helpers/socket.js'
 import { noRedis, startRedis, type RedisServer } from './helpers/redis.js'
 import { until } from './helpers/until.js'
@@ -49,6 +50,13 @@ interface Instance {
   lines: LogLine[]
   /** Runs before each request and each socket of this instance. */
   before?: (request: FastifyRequest) => Promise<void>
+}
+
+/** A listen in the verbs of an answer. */
+interface SentListen {
+  url: string
+  actionHook: string
+  metadata: { jambonzListenId: string }
 }
 
 /**
@@ -742,6 +750,69 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
       wholeInTwo(t, b, story)
     }
   )
+
+  for (const { answers, actionHook, follows } of [
+    { answers: 'no verbs', actionHook: '/done', follows: { verb: 'pause', length: 5 } },
+    { answers: 'verbs', actionHook: '/next', follows: { verb: 'listen' } }
+  ]) {
+    t.test(
+      `if a key ends the foreground listen during a handover, the background listen continues, also if the handler answers ${answers}`,
+      { buffered: true },
+      async (t) => {
+        const { a, b } = await two(t, redis, [
+          { verb: 'config', listen: { enable: true } },
+          { verb: 'listen', actionHook, finishOnKey: '#' },
+          { verb: 'pause', length: 5 }
+        ])
+        const payload = callWebhook()
+        const asked = await a.app.inject({ method: 'POST', url: '/call', payload })
+        const [config, foreground] = asked.json<[{ listen: SentListen }, SentListen]>()
+        for (const { url, metadata } of [config.listen, foreground]) {
+          const streams = once(a.app.jambonz.calls.events, 'stream')
+          const socket = await openSocket(`http://127.0.0.1:${a.port}${url}`, {
+            headers: basic(AUTH.username, AUTH.password)
+          })
+          socket.on('message', () => socket.close(1000))
+          socket.send(
+            JSON.stringify({ callSid: payload.call_sid, sampleRate: 8000, mixType: 'mono', ...metadata })
+          )
+          socket.send(ramp(200))
+          await streams
+        }
+        const drained = a.app.jambonz.drain(0, { handover: true })
+        // jambonz has seen the key before it has seen that the socket closes.
+        const hook = await b.app.inject({
+          method: 'POST',
+          url: foreground.actionHook,
+          payload: { ...payload, call_status: 'in-progress', dial_call_duration: 0, digits: '#' }
+        })
+        await drained
+        const [again, next] = hook.json<[{ listen: SentListen }, object]>()
+        t.match([again, next], [{ verb: 'config', listen: { enable: true, wsAuth: AUTH } }, follows])
+        t.equal(hook.json<object[]>().length, 2)
+        t.match(b.ended, [{ id: foreground.metadata.jambonzListenId, endReason: 'finishOnKey' }])
+        if (answers === 'no verbs') t.match(b.hooks, [{ endReason: 'finishOnKey', digits: '#' }])
+
+        const streams = once(b.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+        const socket = await openSocket(`http://127.0.0.1:${b.port}${again.listen.url}`, {
+          headers: basic(AUTH.username, AUTH.password)
+        })
+        socket.send(
+          JSON.stringify({
+            callSid: payload.call_sid,
+            sampleRate: 8000,
+            mixType: 'mono',
+            ...again.listen.metadata
+          })
+        )
+        socket.send(ramp(200))
+        t.match((await streams)[0].listen, { id: config.listen.metadata.jambonzListenId, segments: [{}] })
+        socket.close(1000)
+        await until(() => b.ended.length === 2, 'the end of the background listen')
+        t.match(b.ended[1], { nested: 'config', endReason: 'closed', recording: { segments: [{}, {}] } })
+      }
+    )
+  }
 
   t.test(
     'each listen that waits for its next socket is watched by an instance, which ends it if no socket comes',

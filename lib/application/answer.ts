@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { socketUrl } from '../listening/ownUrls.js'
-import { applicationOf, backgroundsOf } from '../correlation/handover.js'
+import { applicationOf, backgroundsOf, type Restart } from '../correlation/handover.js'
 import { listenIn } from '../model/callWrite.js'
 import type { Credentials } from '../model/credentials.js'
 import { LimitedMap } from '../model/json.js'
@@ -39,7 +39,7 @@ export async function answer(
 ): Promise<object[]> {
   const { store, auth } = application.options
   const { verbs, listens } = prepareVerbs(result, new AnswerContext(application, request, call, store.shared))
-  if (listens.length === 0) return verbs
+  if (listens.length === 0) return withRestart(request, verbs)
   for (const { id } of listens) application.liveListens.expected.add(id)
   // Only another instance that has the same store can continue a listen with the verbs that the call keeps.
   const known = await application.correlation.answered(
@@ -50,9 +50,26 @@ export async function answer(
   )
   // If the store did not get the listens, the signed paths of the sockets must say that other instances may
   // not know these listens, so the verbs are prepared again.
-  return known === store.shared
-    ? verbs
-    : prepareVerbs(result, new AnswerContext(application, request, call, known)).verbs
+  const sure =
+    known === store.shared
+      ? verbs
+      : prepareVerbs(result, new AnswerContext(application, request, call, known)).verbs
+  return withRestart(request, sure)
+}
+
+/** the background listens that go on with the answer of a hook, by the request of the hook */
+const restarts = new WeakMap<FastifyRequest, Restart>()
+
+/** Lets the answer of a hook start background listens again. */
+export function restartWithAnswer(request: FastifyRequest, restart: Restart): void {
+  restarts.set(request, restart)
+}
+
+function withRestart(request: FastifyRequest, verbs: object[]): object[] {
+  const restart = restarts.get(request)
+  if (restart === undefined) return verbs
+  // Without verbs in the answer, jambonz would go on with the verbs that it has.
+  return [...restart.backgrounds, ...(verbs.length > 0 ? verbs : restart.rest)]
 }
 
 /**

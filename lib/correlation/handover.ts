@@ -103,12 +103,43 @@ export function verbsToGoOn(
     ...waitingBackgrounds(call).map((listen) => backgroundToGoOn(listen) ?? {}),
     { ...verb, ...(left !== undefined && { maxLength: left }) },
     ...verbs.slice(at + 1)
-  ].map((verb) =>
-    eachListen(verb, (listen) => ({
-      ...(signer === undefined ? listen : withTokens(listen, call, signer)),
-      ...(auth !== undefined && { wsAuth: listen.wsAuth ?? auth })
-    }))
-  )
+  ].map((verb) => complete(verb, call, auth, signer))
+}
+
+/** Verbs that start background listens again, and the verbs that follow if the handler of the hook answers none. */
+export interface Restart {
+  backgrounds: object[]
+  rest: object[]
+}
+
+/**
+ * Returns the verbs that start `backgrounds` again with the answer of a hook whose listen has ended, and the verbs after
+ * that listen, since an answer replaces all verbs. Returns undefined if the call does not keep the verbs of the listen.
+ */
+export function restartOf(
+  call: StoredCall,
+  { id }: Listen,
+  backgrounds: readonly StoredListen[],
+  auth: Credentials | undefined,
+  signer: Signer
+): Restart | undefined {
+  const verbs = verbsOf(call)
+  const at = verbs.findIndex((verb) => listenIdOf(verb) === id)
+  const all = (some: Data[]): object[] => some.map((verb) => complete(verb, call, auth, signer))
+  return at === -1
+    ? undefined
+    : {
+        backgrounds: all(backgrounds.map((listen) => backgroundToGoOn(listen) ?? {})),
+        rest: all(verbs.slice(at + 1))
+      }
+}
+
+/** Returns a verb that the call keeps, with our credentials and signatures. */
+function complete(verb: Data, call: StoredCall, auth: Credentials | undefined, signer?: Signer): Data {
+  return eachListen(verb, (listen) => ({
+    ...(signer === undefined ? listen : withTokens(listen, call, signer)),
+    ...(auth !== undefined && { wsAuth: listen.wsAuth ?? auth })
+  }))
 }
 
 /** Returns the background listens of the call that wait for their next socket, and are to be asked for again. */

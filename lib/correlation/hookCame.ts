@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isFinal, type CallFields } from '../model/payloads.js'
-import { correlated, listenIn, newListen, type Correlated } from '../model/callWrite.js'
+import { correlated, listenIn, newListen, type Correlated, type WritePart } from '../model/callWrite.js'
 import { wallClock } from '../model/time.js'
 import { callSidOf } from '../model/tokens.js'
 import {
@@ -13,11 +13,20 @@ import {
   wasRefused,
   type HookSays
 } from '../model/listenLife.js'
-import type { StoredCall, StoredListen } from '../model/schema.js'
+import type { EndReason, StoredCall, StoredListen } from '../model/schema.js'
 import type { Correlation, Message } from './Correlation.js'
 import { endUnlessHeld, hookReasonParts } from './endReasons.js'
+import { droppedListen, latestListen } from './identified.js'
 import type { CallStore } from '../store/CallStore.js'
-import { hasOurHook, nextOffer, openBackgrounds, verbsToGoOn, waitingBackgrounds } from './handover.js'
+import {
+  hasOurHook,
+  nextOffer,
+  openBackgrounds,
+  restartOf,
+  verbsToGoOn,
+  waitingBackgrounds,
+  type Restart
+} from './handover.js'
 
 /**
  * ms to wait until the background listens of a call wait for their next sockets, too. Normally this takes 80 ms. It takes
@@ -46,6 +55,8 @@ export interface HookOutcome {
   listen?: StoredListen
   /** The answer to jambonz if the listen goes on. No handler runs then. */
   goesOn?: { verbs: object[]; offers: number }
+  /** The verbs to answer beside those of the handler if background listens go on. */
+  restart?: Restart
 }
 
 /**
@@ -79,23 +90,8 @@ async function hookOfListen(
   }
   const goesOn = await offerAgain(correlation, settled, report)
   if (goesOn !== undefined) return goesOn
-  return await endedListen(correlation, settled, report, written)
-}
-
-/**
- * Returns the ended listen of a hook, for a listen that the store has dropped. It has no key, which may have been
- * pressed in a pause.
- */
-function droppedListen(listenId: string, { duration }: HookReport): StoredListen | undefined {
-  const callSid = callSidOf(listenId)
-  if (callSid === undefined) return undefined
-  return {
-    ...newListen(callSid, listenId),
-    state: 'ended',
-    connected: duration !== undefined,
-    endReason: duration === undefined ? 'notConnected' : 'lost',
-    ...(duration !== undefined && { reportedDuration: duration })
-  }
+  const ended = await endedListen(correlation, settled, report, written)
+  return { ...ended, restart: await restartBackgrounds(correlation, settled.listen, ended, report) }
 }
 
 interface WrittenHook {
@@ -236,14 +232,11 @@ async function offerAgain(
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, { secret: deps.secret, issuer })
   if (offer === undefined || verbs === undefined || isOver(call, report)) return undefined
   const { offers } = offer
-  const offered = { refused: false, watcher: deps.instance }
+  const offered = { refused: false, watcher: deps.instance, offers }
   const backgrounds = waitingBackgrounds(call)
   const written = await store.write(listen.callSid, [
-    hookPart(listen.id, { duration: report.duration }, { ...offered, offers }),
-    ...backgrounds.map(({ id, offers = 0 }) => ({
-      patch: { listens: [{ id, ...offered, offers: offers + 1 }] },
-      wakes: [id]
-    }))
+    hookPart(listen.id, { duration: report.duration }, offered),
+    ...backgrounds.map((background) => offerPart(background, deps.instance))
   ])
   await delay(Math.max(...[listen, ...backgrounds].map((each) => nextOffer(each)?.delayMs ?? 0)))
   // If the caller has hung up, neither a socket nor a hook comes, and without a statusHook nothing else reports that.
@@ -251,6 +244,40 @@ async function offerAgain(
     endUnlessHeld(correlation, correlated(written.call, id).listen)
   }
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
+}
+
+/** Returns the write that jambonz is asked for the next socket of a background listen. */
+function offerPart({ id, offers = 0 }: StoredListen, watcher: string): WritePart {
+  return { patch: { listens: [{ id, refused: false, watcher, offers: offers + 1 }] }, wakes: [id] }
+}
+
+/** The end reasons of a foreground listen after which jambonz runs the verbs that follow it. */
+const RUNS_ON: ReadonlySet<EndReason | undefined> = new Set(['finishOnKey', 'maxLength', 'drained'])
+
+/**
+ * Asks jambonz, with the answer of the handler, for the next sockets of background listens that were handed over with a
+ * foreground listen that has ended, for example because a key was pressed during the handover. Resolves to undefined if
+ * no background listen waits. `before`: the foreground listen before it was ended.
+ */
+async function restartBackgrounds(
+  correlation: Correlation,
+  before: StoredListen,
+  { call: ended, listen }: HookOutcome,
+  report: HookReport
+): Promise<Restart | undefined> {
+  const { store, deps, issuer } = correlation
+  if (ended === undefined || listen === undefined || !RUNS_ON.has(listen.endReason)) return undefined
+  const call = isOffered(before) ? await backgroundsSettled(store, ended) : ended
+  const backgrounds = waitingBackgrounds(call).filter((background) => !isOnItsWay(background))
+  if (backgrounds.length === 0 || isOver(call, report)) return undefined
+  const restart = restartOf(call, listen, backgrounds, deps.auth, { secret: deps.secret, issuer })
+  if (restart === undefined) return undefined
+  const written = await store.write(
+    call.callSid,
+    backgrounds.map((background) => offerPart(background, deps.instance))
+  )
+  for (const { id } of backgrounds) endUnlessHeld(correlation, correlated(written.call, id).listen)
+  return restart
 }
 
 function isOver(call: StoredCall, report: HookReport): boolean {
@@ -293,21 +320,6 @@ async function endedListen(
   ]
   if (parts.length > 0) ({ call, listen } = correlated((await store.write(callSid, parts)).call, id))
   return { call, listen }
-}
-
-/**
- * Returns the listen that a hook without a listen id is for: the listen with the verb's id, or else the latest open
- * listen, or else the latest listen.
- */
-function latestListen(call: StoredCall, verbId: string | undefined): StoredListen | undefined {
-  const { listens } = call
-  return (
-    listens.find(
-      ({ id, verbId: idOfVerb }) => verbId !== undefined && (idOfVerb === verbId || id === verbId)
-    ) ??
-    listens.findLast(({ state, nested }) => state !== 'ended' && nested !== 'config') ??
-    listens.at(-1)
-  )
 }
 
 /** Asks the instance that holds the listen's socket to read the socket to its end at once. */

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { callFieldsOfMetadata, formatOf } from '../model/payloads.js'
-import { correlated, listenIn, type Correlated } from '../model/callWrite.js'
+import { correlated, listenIn, newListen, type Correlated } from '../model/callWrite.js'
 import { callSidOf, checkCallSid, createListenId } from '../model/tokens.js'
-import { stageOf } from '../model/listenLife.js'
+import { stageOf, type HookSays } from '../model/listenLife.js'
+import type { StoredCall, StoredListen } from '../model/schema.js'
 import type { CallStore } from '../store/CallStore.js'
 import type { Correlation } from './Correlation.js'
 import { wallClock } from '../model/time.js'
@@ -90,4 +91,35 @@ export async function joinedRoom(
     { patch: { listens: [{ id, ...asked, ...rules, instance: deps.instance }] } }
   ])
   return correlated(written, id)
+}
+
+/**
+ * Returns the listen that a hook without a listen id is for: the listen with the verb's id, or else the latest open
+ * listen, or else the latest listen.
+ */
+export function latestListen(call: StoredCall, verbId: string | undefined): StoredListen | undefined {
+  const { listens } = call
+  return (
+    listens.find(
+      ({ id, verbId: idOfVerb }) => verbId !== undefined && (idOfVerb === verbId || id === verbId)
+    ) ??
+    listens.findLast(({ state, nested }) => state !== 'ended' && nested !== 'config') ??
+    listens.at(-1)
+  )
+}
+
+/**
+ * Returns the ended listen of a hook, for a listen that the store has dropped. It has no key, which may have been
+ * pressed in a pause.
+ */
+export function droppedListen(listenId: string, { duration }: HookSays): StoredListen | undefined {
+  const callSid = callSidOf(listenId)
+  if (callSid === undefined) return undefined
+  return {
+    ...newListen(callSid, listenId),
+    state: 'ended',
+    connected: duration !== undefined,
+    endReason: duration === undefined ? 'notConnected' : 'lost',
+    ...(duration !== undefined && { reportedDuration: duration })
+  }
 }

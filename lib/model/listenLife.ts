@@ -176,7 +176,8 @@ export function foundPart(id: string, instance: string, fields: Fields): WritePa
 }
 
 /** Returns the write that ends a listen whose socket will not come, if none has come since the listen was read. */
-export function neverCamePart({ id, instance, segments }: StoredListen, endedAt = isoTime()): WritePart {
+export function neverCamePart(listen: StoredListen, endedAt = isoTime()): WritePart {
+  const { id, instance, segments, keyed } = listen
   return {
     guards: [
       { listen: id, field: 'instance', is: instance ?? null },
@@ -187,7 +188,7 @@ export function neverCamePart({ id, instance, segments }: StoredListen, endedAt 
         {
           id,
           state: 'ended',
-          endReason: segments === undefined ? 'notConnected' : 'drained',
+          endReason: segments === undefined ? 'notConnected' : keyed ? 'finishOnKey' : 'drained',
           endedAt: segments?.at(-1)?.endedAt ?? endedAt
         }
       ]
