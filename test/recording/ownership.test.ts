@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { Worker } from 'node:worker_threads'
@@ -163,6 +163,27 @@ t.test('the recording of a worker thread that ended is completed while its proce
   await until(() => recovered.length, 'the recording')
   t.match(recovered, [{ recovered: true, durationMs: 200, location: join(directory, 'call.wav') }])
 })
+
+t.test(
+  'an instance whose file can not be read is alive as long as the date of the file changes',
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const token = 'other-0123456789ab'
+    const path = join(directory, '.instances', token)
+    await ensureDirectory(join(directory, '.instances'))
+    await writeFile(path, 'x'.repeat(5_000)) // more than an instance writes
+    const looker = new Instances(directory, 'looker', 50)
+    await looker.announce()
+    t.teardown(() => looker.close())
+    let dates = 0
+    await until(async () => {
+      await utimes(path, ++dates, dates)
+      t.ok(await looker.isAlive(token))
+      return (await beatsOf(directory, 'looker-')) > 3 * MISSED_BEATS
+    }, 'many looks')
+    await until(async () => !(await looker.isAlive(token)), 'the instance to count as dead')
+  }
+)
 
 t.test('an instance creates its instance file once, even if many callers request it', async (t) => {
   const directory = await temporaryDirectory(t)

@@ -255,16 +255,18 @@ export class Instances {
   /** Reads an instance's file. Resolves to undefined if it does not exist any more. */
   async #read(token: string): Promise<{ heartbeat: string; instance: Instance | undefined } | undefined> {
     const path = this.#pathOf(token)
+    const file = await ifThere(lstat(path))
+    if (file === undefined) return undefined
     try {
-      const [text, file] = await Promise.all([readSmall(path, MAX_FILE_BYTES), lstat(path)])
+      const text = await readSmall(path, MAX_FILE_BYTES)
       return {
         heartbeat: `${text.slice(0, COUNTER_DIGITS)} ${file.mtimeMs}`,
         instance: parse(text.slice(COUNTER_DIGITS))
       }
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return undefined
-      // The file has no valid content. It counts as a heartbeat that never changes.
-      return { heartbeat: '', instance: undefined }
+      // The file has no valid content, or belongs to another user, or this process has too many files open.
+      return { heartbeat: String(file.mtimeMs), instance: undefined }
     }
   }
 
