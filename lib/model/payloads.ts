@@ -42,6 +42,19 @@ export interface SpeechResult {
   [field: string]: unknown
 }
 
+/** The transfer that a party of the call asks for with a SIP REFER. */
+export interface ReferDetails {
+  sip_refer_to?: string
+  /** the user part, or the number, of the transfer's target */
+  refer_to_user?: string
+  sip_referred_by?: string
+  referred_by_user?: string
+  referring_call_sid?: string
+  referred_call_sid?: string
+  /** headers of the REFER that begin with X- or x-, in snake_case */
+  [field: string]: unknown
+}
+
 /** A call's first webhook, and any hook of another verb than listen. */
 export const CallWebhookSchema = Type.Object(
   {
@@ -77,6 +90,25 @@ export const CallWebhookSchema = Type.Object(
     ),
     dial_sip_status: Type.Optional(
       Type.Integer({ description: 'hook of dial: the SIP status of the called leg' })
+    ),
+    dtmf: Type.Optional(Type.String({ description: 'dtmfHook of dial: the keys that match' })),
+    refer_details: Type.Optional(
+      Type.Unsafe<ReferDetails>({ description: 'referHook: the transfer that a party asks for' })
+    ),
+    refer_status: Type.Optional(
+      Type.Integer({ description: 'hook of sip:refer: the SIP status of the REFER' })
+    ),
+    queue_sid: Type.Optional(Type.String({ description: 'hooks of enqueue' })),
+    queue_time: Type.Optional(Type.Number({ description: 'hooks of enqueue: seconds in the queue' })),
+    queue_size: Type.Optional(Type.Integer({ description: 'waitHook of enqueue: calls in the queue' })),
+    queue_position: Type.Optional(
+      Type.Integer({ description: 'waitHook of enqueue: the place in the queue' })
+    ),
+    queue_result: Type.Optional(
+      Type.String({ description: 'actionHook of enqueue: hangup, leave, bridged, …' })
+    ),
+    dequeue_result: Type.Optional(
+      Type.String({ description: 'actionHook of dequeue: timeout, complete or hangup' })
     )
   },
   { additionalProperties: true }

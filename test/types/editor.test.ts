@@ -161,7 +161,18 @@ const applications = [
      const keys: string | undefined = body.digits
      if (body.dial_call_status === 'busy' || body.reason === 'timeout') return []
      return [{ verb: 'say', text: said ?? keys ?? '' }]
-   })`,
+   })
+   app.jambonz.webhook('/hold', async ({ body }) => {
+     const place: number | undefined = body.queue_position
+     const waited: number | undefined = body.queue_time
+     return [{ verb: 'say', text: \`\${place} of \${body.queue_size} after \${waited} s\` }]
+   })
+   app.jambonz.webhook('/refer', async ({ body }) => [
+     { verb: 'sip:refer', referTo: body.refer_details?.refer_to_user ?? '', actionHook: '/referred' }
+   ])
+   app.jambonz.webhook<{ Body: { call_sid: string; members: number } }>('/members', async ({ body }) => [
+     { verb: 'say', text: String(body.members) }
+   ])`,
   `app.jambonz.calls.events.on('recordingFailed', ({ code, message }, { id }) => {
      const told: string = code + message + id
      app.log.error(told)
