@@ -25,7 +25,7 @@ const INSTANCES = 3
  * ms to wait for the end of the last call. A listen that was handed over waits up to 15 s for its next
  * socket.
  */
-const PATIENCE = 40_000
+const PATIENCE = 120_000
 const HOUR = 3_600_000
 
 export interface ChaosOptions {

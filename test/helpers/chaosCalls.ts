@@ -72,7 +72,9 @@ export async function takeChaosCall(url: string, random: Random): Promise<ChaosC
     ...(hangsUp ? { hangUpAfterMs: Math.round(random() * SPEECH * 1.2) } : { patienceMs: 20 }),
     faults,
     speed: 1,
-    timeoutMs: 30_000
+    timeoutMs: 60_000,
+    // On a busy machine, an answer takes long.
+    httpTimeoutMs: 30_000
   })
   return { callSid: story.callSid, handler, isPrivate, isOpen, faults, begunAt, story }
 }

@@ -8,7 +8,7 @@ import { withinMs } from '../../lib/model/time.js'
 
 /** ms that an instance may take to drain (DRAIN_PATIENCE), and to send its figures (FIGURES_PATIENCE) */
 const DRAIN_PATIENCE = 60_000
-const FIGURES_PATIENCE = 10_000
+const FIGURES_PATIENCE = 60_000
 
 interface Instance {
   process: ChildProcess

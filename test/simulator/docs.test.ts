@@ -22,7 +22,7 @@ t.test('the example tests in docs/simulator.md pass without changes', async (t) 
     const child = execFile(
       process.execPath,
       [join(folder, 'all.js')],
-      { timeout: 50_000 },
+      { timeout: 300_000 },
       (_error, stdout, stderr) => {
         resolve({ code: child.exitCode, output: stdout + stderr })
       }

@@ -9,7 +9,7 @@ const MAX_GAP = 1_000
 
 t.test(
   'calls to three instances behind a round-robin load balancer',
-  { skip: noRedis(), timeout: 5 * 60_000 },
+  { skip: noRedis(), timeout: 14 * 60_000 },
   async (t) => {
     const scene = await setUp(t)
     t.test(`${CALLS} calls are correlated even if webhook, socket and hook reach different instances`, (t) =>

@@ -105,129 +105,133 @@ const TYPESCRIPT = [
   { module: 'esnext', moduleResolution: 'bundler', files: ['main.ts'] }
 ]
 
-t.test('the package works after it is installed into an empty folder', { timeout: 5 * 60_000 }, async (t) => {
-  const home = folder()
-  const { tarball, files } = await pack(join(home, 'source'))
-  const project = join(home, 'project')
-  await mkdir(project)
-  await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module', private: true }))
-  const others = await versions(['fastify', 'typescript', '@types/node', 'esbuild'])
-  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...others], {
-    ...NPM,
-    cwd: project
-  })
-  await write(project, {
-    'main.js': oneCall(IMPORTS, 'esm'),
-    'main.cjs': oneCall(REQUIRES, 'cjs'),
-    'main.ts': oneCall(IMPORTS + DOORS, 'ts'),
-    'main.cts': oneCall(REQUIRES_IN_TYPESCRIPT + DOORS, 'cts')
-  })
-
-  t.test('the package contains only the files that should be published', async (t) => {
-    const strays = files.filter((file) => !/^(dist\/(lib|routes)|docs)\//.test(file))
-    t.strictSame(strays.sort(), [
-      'CHANGELOG.md',
-      'LICENSE',
-      'README.md',
-      'SECURITY.md',
-      'example-app/desk.png',
-      'package.json',
-      'test/bench/RESULTS.md'
-    ])
-    t.notOk(
-      files.some((file) => /\.map$|\/(test|example-app)\//.test(file) && !/RESULTS\.md$/.test(file)),
-      'no maps, no tests'
-    )
-  })
-
-  t.test('the pages of the package link to files in the package only', async (t) => {
-    for (const page of files.filter((file) => file.endsWith('.md'))) {
-      const text = await readFile(join(project, 'node_modules/fastify-jambonz-listen', page), 'utf8')
-      for (const [, link = ''] of text.matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)) {
-        const target = join(page, '..', link)
-        const isThere = files.includes(target) || files.some((file) => file.startsWith(`${target}/`))
-        t.ok(isThere, `${page} -> ${link}`)
-      }
-    }
-  })
-
-  t.test('typesVersions names the types of every entry point', async (t) => {
-    const { exports, typesVersions } = JSON.parse(await readFile('package.json', 'utf8')) as Manifest
-    const types = Object.entries(exports).flatMap(([door, to]) =>
-      door === '.' || typeof to === 'string' ? [] : [[door.slice(2), [to.types ?? to.import?.types]]]
-    )
-    t.strictSame(typesVersions, { '*': Object.fromEntries(types) })
-  })
-
-  for (const file of ['main.js', 'main.cjs']) {
-    t.test(`the package takes a call in ${file}`, (t) => takesCall(t, project, file))
-  }
-
-  for (const { module, moduleResolution, ignoreDeprecations, files } of TYPESCRIPT) {
-    t.test(
-      `the package compiles with module ${module}, moduleResolution ${moduleResolution} and skipLibCheck false`,
-      async (t) => {
-        const outDir = `out-${module}`
-        const config = {
-          compilerOptions: {
-            module,
-            moduleResolution,
-            ignoreDeprecations,
-            outDir,
-            strict: true,
-            target: 'es2023',
-            types: ['node'],
-            skipLibCheck: false
-          },
-          files
-        }
-        const name = `tsconfig.${module}.json`
-        await write(project, { [name]: JSON.stringify(config) })
-        await run('npx', ['tsc', '-p', name], { cwd: project, maxBuffer: MAX_BUFFER }).catch(
-          (err: { stdout: string }) => t.fail(err.stdout)
-        )
-        for (const file of files) {
-          await takesCall(t, project, join(outDir, file.replace(/ts$/, 'js')))
-        }
-      }
-    )
-  }
-
-  t.test('an editor shows the descriptions of options, fields and methods', async (t) => {
-    const editor = new Editor(project, {
-      module: ts.ModuleKind.NodeNext,
-      moduleResolution: ts.ModuleResolutionKind.NodeNext,
-      strict: true,
-      types: ['node']
+t.test(
+  'the package works after it is installed into an empty folder',
+  { timeout: 14 * 60_000 },
+  async (t) => {
+    const home = folder()
+    const { tarball, files } = await pack(join(home, 'source'))
+    const project = join(home, 'project')
+    await mkdir(project)
+    await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module', private: true }))
+    const others = await versions(['fastify', 'typescript', '@types/node', 'esbuild'])
+    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...others], {
+      ...NPM,
+      cwd: project
     })
-    const file = editor.open(HOVERED)
-    for (const [mark, text] of MEANINGS) {
-      const shown = file.hover(mark)
-      t.match(shown.slice(shown.indexOf('\n') + 1), text, `${mark}: ${shown.slice(0, 200)}`)
-    }
-    t.strictSame(file.errors(), [])
-  })
+    await write(project, {
+      'main.js': oneCall(IMPORTS, 'esm'),
+      'main.cjs': oneCall(REQUIRES, 'cjs'),
+      'main.ts': oneCall(IMPORTS + DOORS, 'ts'),
+      'main.cts': oneCall(REQUIRES_IN_TYPESCRIPT + DOORS, 'cts')
+    })
 
-  for (const format of ['esm', 'cjs']) {
-    t.test(`a bundle that esbuild made (${format}) starts without other files`, async (t) => {
-      const alone = join(home, `alone-${format}`)
-      await mkdir(alone)
-      const file = format === 'esm' ? 'app.mjs' : 'app.cjs'
-      const banner =
-        "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);"
-      await run(
-        'npx',
-        [
-          ...['esbuild', 'main.js', '--bundle', '--platform=node', `--format=${format}`],
-          ...(format === 'esm' ? [`--banner:js=${banner}`] : []),
-          ...['--external:@opentelemetry/api', '--log-level=error', `--outfile=${join(alone, file)}`]
-        ],
-        { cwd: project }
+    t.test('the package contains only the files that should be published', async (t) => {
+      const strays = files.filter((file) => !/^(dist\/(lib|routes)|docs)\//.test(file))
+      t.strictSame(strays.sort(), [
+        'CHANGELOG.md',
+        'LICENSE',
+        'README.md',
+        'SECURITY.md',
+        'example-app/desk.png',
+        'package.json',
+        'test/bench/RESULTS.md'
+      ])
+      t.notOk(
+        files.some((file) => /\.map$|\/(test|example-app)\//.test(file) && !/RESULTS\.md$/.test(file)),
+        'no maps, no tests'
       )
-      await takesCall(t, alone, file)
     })
+
+    t.test('the pages of the package link to files in the package only', async (t) => {
+      for (const page of files.filter((file) => file.endsWith('.md'))) {
+        const text = await readFile(join(project, 'node_modules/fastify-jambonz-listen', page), 'utf8')
+        for (const [, link = ''] of text.matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)) {
+          const target = join(page, '..', link)
+          const isThere = files.includes(target) || files.some((file) => file.startsWith(`${target}/`))
+          t.ok(isThere, `${page} -> ${link}`)
+        }
+      }
+    })
+
+    t.test('typesVersions names the types of every entry point', async (t) => {
+      const { exports, typesVersions } = JSON.parse(await readFile('package.json', 'utf8')) as Manifest
+      const types = Object.entries(exports).flatMap(([door, to]) =>
+        door === '.' || typeof to === 'string' ? [] : [[door.slice(2), [to.types ?? to.import?.types]]]
+      )
+      t.strictSame(typesVersions, { '*': Object.fromEntries(types) })
+    })
+
+    for (const file of ['main.js', 'main.cjs']) {
+      t.test(`the package takes a call in ${file}`, (t) => takesCall(t, project, file))
+    }
+
+    for (const { module, moduleResolution, ignoreDeprecations, files } of TYPESCRIPT) {
+      t.test(
+        `the package compiles with module ${module}, moduleResolution ${moduleResolution} and skipLibCheck false`,
+        async (t) => {
+          const outDir = `out-${module}`
+          const config = {
+            compilerOptions: {
+              module,
+              moduleResolution,
+              ignoreDeprecations,
+              outDir,
+              strict: true,
+              target: 'es2023',
+              types: ['node'],
+              skipLibCheck: false
+            },
+            files
+          }
+          const name = `tsconfig.${module}.json`
+          await write(project, { [name]: JSON.stringify(config) })
+          await run('npx', ['tsc', '-p', name], { cwd: project, maxBuffer: MAX_BUFFER }).catch(
+            (err: { stdout: string }) => t.fail(err.stdout)
+          )
+          for (const file of files) {
+            await takesCall(t, project, join(outDir, file.replace(/ts$/, 'js')))
+          }
+        }
+      )
+    }
+
+    t.test('an editor shows the descriptions of options, fields and methods', async (t) => {
+      const editor = new Editor(project, {
+        module: ts.ModuleKind.NodeNext,
+        moduleResolution: ts.ModuleResolutionKind.NodeNext,
+        strict: true,
+        types: ['node']
+      })
+      const file = editor.open(HOVERED)
+      for (const [mark, text] of MEANINGS) {
+        const shown = file.hover(mark)
+        t.match(shown.slice(shown.indexOf('\n') + 1), text, `${mark}: ${shown.slice(0, 200)}`)
+      }
+      t.strictSame(file.errors(), [])
+    })
+
+    for (const format of ['esm', 'cjs']) {
+      t.test(`a bundle that esbuild made (${format}) starts without other files`, async (t) => {
+        const alone = join(home, `alone-${format}`)
+        await mkdir(alone)
+        const file = format === 'esm' ? 'app.mjs' : 'app.cjs'
+        const banner =
+          "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);"
+        await run(
+          'npx',
+          [
+            ...['esbuild', 'main.js', '--bundle', '--platform=node', `--format=${format}`],
+            ...(format === 'esm' ? [`--banner:js=${banner}`] : []),
+            ...['--external:@opentelemetry/api', '--log-level=error', `--outfile=${join(alone, file)}`]
+          ],
+          { cwd: project }
+        )
+        await takesCall(t, alone, file)
+      })
+    }
   }
-})
+)
 
 /**
  * Copies the files of git to a new folder, and builds and packs them there, because other tests use `dist` of
