@@ -2,6 +2,7 @@ import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { performance } from 'node:perf_hooks'
 import { promisify } from 'node:util'
 import { Clock } from '../../lib/store/redis/Instances.js'
+import { Upkeep } from '../../lib/store/redis/Upkeep.js'
 
 /**
  * Replaces the clock and the timers of this process by a clock that stands still while the process does. On a busy
@@ -173,9 +174,24 @@ function orderWrites(): void {
   }
 }
 
+/** Lets the heartbeats of instances follow the clock of the machine, since Redis decides by it which instances are dead. */
+function beatInRealTime(): void {
+  const { start } = Upkeep.prototype
+  Upkeep.prototype.start = function () {
+    const steady = globalThis.setInterval
+    globalThis.setInterval = realSetInterval
+    try {
+      start.call(this)
+    } finally {
+      globalThis.setInterval = steady
+    }
+  }
+}
+
 /** Replaces the clock and the timers of this process, for as long as it runs. */
 export function steadyClock(): void {
   orderWrites()
+  beatInRealTime()
   noteTurn()
   realSetInterval(() => noteTurn(), TICK).unref()
   performance.now = steadyNow
