@@ -312,43 +312,46 @@ t.test('answers and commands if jambonz reconnects to another instance', { skip:
     await hangUpWhileReconnecting(t, await instances(t, routes, undefined, withoutNews))
   })
 
-  t.test('a command that was sent resolves also if the news of the holder comes before its reply', async (t) => {
-    setDeadlines(t, { command: 10_000 })
-    const stores: CallStore[] = []
-    const [a, , c] = await instances(
-      t,
-      (app) => app.jambonz.webhook('/call', async () => [say('hello')]),
-      undefined,
-      (store) => {
-        stores.push(store)
-        return store
+  t.test(
+    'a command that was sent resolves also if the news of the holder comes before its reply',
+    async (t) => {
+      setDeadlines(t, { command: 10_000 })
+      const stores: CallStore[] = []
+      const [a, , c] = await instances(
+        t,
+        (app) => app.jambonz.webhook('/call', async () => [say('hello')]),
+        undefined,
+        (store) => {
+          stores.push(store)
+          return store
+        }
+      )
+      const [holder, , asking] = stores as [CallStore, CallStore, CallStore]
+      const call = newCall()
+      const socket = await JambonzSocket.open(t, `${a.url}/call`)
+      await socket.ask('session:new', {}, call)
+      let reads = 0
+      const get = asking.get.bind(asking)
+      asking.get = (callSid) => {
+        reads++
+        return get(callSid)
       }
-    )
-    const [holder, , asking] = stores as [CallStore, CallStore, CallStore]
-    const call = newCall()
-    const socket = await JambonzSocket.open(t, `${a.url}/call`)
-    await socket.ask('session:new', {}, call)
-    let reads = 0
-    const get = asking.get.bind(asking)
-    asking.get = (callSid) => {
-      reads++
-      return get(callSid)
+      const tell = holder.tell.bind(holder)
+      holder.tell = (message: object) => {
+        if (!('ordered' in message)) return tell(message)
+        // The reply is held back until the asking instance has heard the news, and has looked for the holder again.
+        const before = reads
+        tell({ holds: call.callSid, by: a.app.jambonz.instance })
+        until(() => reads > before, 'the second look for the holder')
+          .then(() => tell(message))
+          .catch((err: unknown) => t.fail(err as Error))
+      }
+      await c.app.jambonz.calls.hangUp(call.callSid)
+      await until(() => socket.commands.length > 0, 'the command')
+      t.match(socket.commands, [{ command: 'call:status' }])
+      t.equal(socket.commands.length, 1, 'the holder is asked once')
     }
-    const tell = holder.tell.bind(holder)
-    holder.tell = (message: object) => {
-      if (!('ordered' in message)) return tell(message)
-      // The reply is held back until the asking instance has heard the news, and has looked for the holder again.
-      const before = reads
-      tell({ holds: call.callSid, by: a.app.jambonz.instance })
-      until(() => reads > before, 'the second look for the holder')
-        .then(() => tell(message))
-        .catch((err: unknown) => t.fail(err as Error))
-    }
-    await c.app.jambonz.calls.hangUp(call.callSid)
-    await until(() => socket.commands.length > 0, 'the command')
-    t.match(socket.commands, [{ command: 'call:status' }])
-    t.equal(socket.commands.length, 1, 'the holder is asked once')
-  })
+  )
 
   t.test('an instance ignores an order that is forged or signed with another secret', async (t) => {
     const [a] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
