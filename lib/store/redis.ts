@@ -2,7 +2,7 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import type { CallStore } from './CallStore.js'
 import { ERR_REDIS_STORE } from '../model/errors.js'
 import { checkOptions, MAX_TIMER_MS } from '../model/checkOptions.js'
-import type { RedisClient } from './redis/Link.js'
+import { checkClient, type RedisClient } from './redis/Link.js'
 import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
 
 export interface RedisStoreOptions {
@@ -44,9 +44,7 @@ const RedisStoreOptionsSchema = Type.Object(
  * Throws FST_JAMBONZ_REDIS_STORE for a wrong client or option.
  */
 export function redisStore(client: RedisClient, options: RedisStoreOptions = {}): CallStore {
-  if (typeof client?.duplicate !== 'function') {
-    throw new ERR_REDIS_STORE('the client is not one of ioredis: pass `new Redis(url)` or `fastify.redis`')
-  }
+  checkClient(client)
   const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined))
   const settings = { ...DEFAULTS, ...given }
   for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {

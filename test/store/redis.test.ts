@@ -94,6 +94,12 @@ function isOver(listen: Listen | undefined): boolean {
 t.test(
   'a client of another library, or an invalid option, is refused with an error that names it',
   async (t) => {
+    // node-redis: duplicate() alone made it pass for a client of ioredis, and Redis then counted as away for ever.
+    const ofNodeRedis = { isOpen: true, duplicate: () => ofNodeRedis, hGetAll: async () => ({}) }
+    t.throws(() => redisStore(ofNodeRedis as unknown as RedisClient), {
+      code: 'FST_JAMBONZ_REDIS_STORE',
+      message: /package redis \(`createClient\(\)`\) has other methods/
+    })
     t.throws(() => redisStore({} as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE', message: /new Redis/ })
     t.throws(() => redisStore(undefined as unknown as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE' })
     const client = new Redis({ lazyConnect: true })

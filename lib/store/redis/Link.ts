@@ -58,6 +58,14 @@ const CONNECT_TIMEOUT = 2_000
  */
 const KEEP_ALIVE = 10_000
 
+/** Throws FST_JAMBONZ_REDIS_STORE if the client is not one of ioredis. Those of the package redis write `hGetAll`. */
+export function checkClient(client: Partial<Record<'duplicate' | 'hgetall', unknown>> | undefined): void {
+  if (typeof client?.duplicate === 'function' && typeof client.hgetall === 'function') return
+  throw new ERR_REDIS_STORE(
+    'the client is not one of ioredis: pass `new Redis(url)` of the package ioredis, or `fastify.redis`. A client of the package redis (`createClient()`) has other methods'
+  )
+}
+
 /**
  * Opens a new connection with the client's settings. The store does not use the application's own connection,
  * because blocking commands and the offline queue of the application would delay the commands of the store.
@@ -65,9 +73,6 @@ const KEEP_ALIVE = 10_000
  * connection is not open.
  */
 export function connectLike(client: RedisClient, queue: boolean): RedisConnection {
-  if (typeof client?.duplicate !== 'function') {
-    throw new ERR_REDIS_STORE('the client is not one of ioredis: pass `new Redis(url)` or `fastify.redis`')
-  }
   const connection = {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
