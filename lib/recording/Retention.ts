@@ -1,5 +1,5 @@
 import type { Dirent } from 'node:fs'
-import { rmdir } from 'node:fs/promises'
+import { rmdir, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import { entriesOf, hasCode, ifThere, lstat, pinned, remove } from './directory/files.js'
@@ -10,6 +10,11 @@ import type { Retention as Limits } from './options.js'
 
 const AUDIO = /\.(?:wav|flac|opus|mp3)(?:\.enc)?$/
 const SIDECAR = /\.json$/
+
+/** Time before which no recording of this plugin can have been made, ms since the epoch. */
+const EARLIEST = Date.UTC(2025, 0, 1)
+/** ms by which a date may lie ahead of the clock that dates the files */
+const AHEAD = 86_400_000
 
 /** The files of a complete recording: its sidecar, and its audio unless it was sent elsewhere. */
 interface Kept {
@@ -63,10 +68,12 @@ export class Retention {
     const { maxAge, maxBytes } = this.#limits
     const kept: Kept[] = []
     for await (const recording of findKept(this.#directory())) kept.push(recording)
+    // now() reads the clock that dated the files, since the clock of this host may differ.
+    const now = kept.length > 0 ? await this.#instances.now() : 0
+    await this.#redate(kept, now)
     kept.sort((one, other) => one.modified - other.modified)
     let bytes = kept.reduce((total, recording) => total + recording.bytes, 0)
-    // now() reads the clock that dated the files, since the clock of this host may differ.
-    const oldest = kept.length > 0 ? (await this.#instances.now()) - maxAge : 0
+    const oldest = now - maxAge
     let deleted = 0
     let freed = 0
     const errors: unknown[] = []
@@ -87,6 +94,29 @@ export class Retention {
       this.#logger.error(
         { err: errors[0], recordings: errors.length },
         'some old recordings could not be deleted: let the user of this process write to their directories'
+      )
+    }
+  }
+
+  /**
+   * Dates recordings anew whose date must be wrong, as those of a machine that learned the time only after its start.
+   * Otherwise they would be deleted as old at once, or never.
+   */
+  async #redate(kept: Kept[], now: number): Promise<void> {
+    let redated = 0
+    for (const recording of kept) {
+      if (now < EARLIEST || (recording.modified >= EARLIEST && recording.modified <= now + AHEAD)) continue
+      if ((await readSidecar(`${recording.base}.json`)) === undefined) continue
+      const at = new Date(now)
+      // If this fails, the next look tries again.
+      await Promise.all(recording.files.map((file) => utimes(file, at, at).catch(() => {})))
+      recording.modified = now
+      redated++
+    }
+    if (redated > 0) {
+      this.#logger.warn(
+        { recordings: redated },
+        'the clock was wrong when these recordings were dated: they count as new. Check the clock of the machine'
       )
     }
   }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { createReadStream } from 'node:fs'
-import { chmod, mkdir, open, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -429,4 +429,30 @@ t.test('retention deletes complete recordings, the oldest first, then empty dire
   await until(() => many.logger.lines.length, 'the deletion to be logged')
   t.same((await readdir(directory)).sort(), ['.instances', 'live', 'theirs', 'three'])
   t.match(await live.finish(LISTEN), { state: 'saved' })
+})
+
+t.test('recordings that were dated by a wrong clock count as new for the retention', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const first = await build(t, { directory, fileName: ({ listen }) => listen.id })
+  const now = Date.now()
+  const dates = { boot: 60_000, ahead: now + 1_000 * 86_400_000, old: now - 2 * 3_600_000, fresh: now }
+  for (const [id, date] of Object.entries(dates)) {
+    const recorder = first.recordings.start(streamOf({ id }))
+    recorder.write(TONE, 0)
+    await recorder.finish({ ...LISTEN, id })
+    for (const name of [`${id}.wav`, `${id}.json`]) {
+      await utimes(join(directory, name), new Date(date), new Date(date))
+    }
+  }
+  const { logger } = await build(t, { directory, retention: { maxAge: 3_600_000 } })
+  await until(() => logger.lines.length >= 2, 'the deletion to be logged')
+  t.match(logger.lines, [
+    { level: 'warn', text: /the clock was wrong.*Check the clock/, fields: { recordings: 2 } },
+    { level: 'info', fields: { deleted: 1 } }
+  ])
+  const wavs = (await readdir(directory)).filter((name) => name.endsWith('.wav'))
+  t.same(wavs.sort(), ['ahead.wav', 'boot.wav', 'fresh.wav'])
+  for (const name of wavs) {
+    t.ok(Math.abs((await stat(join(directory, name))).mtimeMs - now) < 600_000, `${name} is new`)
+  }
 })

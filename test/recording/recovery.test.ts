@@ -435,7 +435,8 @@ t.test(
       const recorder = recordings.start(streamOf({ id }))
       recorder.write(AUDIO, 0)
       await recorder.finish({ ...LISTEN, id })
-      for (const name of ['call.wav', 'call.json']) await utimes(join(directory, id, name), 1, 1)
+      const longAgo = new Date('2025-06-01')
+      for (const name of ['call.wav', 'call.json']) await utimes(join(directory, id, name), longAgo, longAgo)
     }
     await recordings.close()
     await leave(join(directory, 'unfinished'), { part: wav(0, AUDIO) })
