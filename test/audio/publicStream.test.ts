@@ -35,6 +35,18 @@ t.test('README lists all public members of a stream, and no others', async (t) =
   t.equal(stream.call.callSid, 'call-1')
 })
 
+t.test('the log says once if the stream has a method for a message that the application sends', async (t) => {
+  const { stream, sent, log } = await streamPair(t)
+  const warnings = () => log.filter(({ msg }) => msg.startsWith('stream.send() sent a message'))
+  stream.send({ type: 'my-own' })
+  t.strictSame(warnings(), [])
+  stream.send({ type: 'killAudio' })
+  stream.send({ type: 'killAudio' })
+  t.match(warnings(), [{ level: 40, msg: /call stream\.clear\(\) in its place/ }])
+  t.equal(warnings().length, 1)
+  await until(() => sent.length === 3)
+})
+
 t.test(
   'wrong arguments of a stream are errors that name the option, its value and the allowed values',
   async (t) => {
@@ -69,7 +81,17 @@ t.test(
       ],
       [() => stream.beginPrivacy(true as never), /the mode: one of "silence", "skip", not true/],
       [() => stream.send(() => {}), /stream\.send\(\): function is no JSON/],
-      [() => stream.send(undefined), /undefined is no JSON/]
+      [() => stream.send(undefined), /undefined is no JSON/],
+      [
+        () => stream.send('{"type":"killAudio"}'),
+        /a string is no JSON object, and jambonz would ignore it: pass the object itself, without JSON\.stringify/
+      ],
+      [() => stream.send([1]), /an array is no JSON object/],
+      [
+        () => stream.send({ type: 'playAudio', data: null }),
+        /would crash jambonz' media server: use stream\.play/
+      ],
+      [() => stream.send({ type: 'playAudio', data: { audioContent: '' } }), /would crash/]
     ]
     for (const [call, message] of wrong) t.throws(call, { code, message })
     t.equal(stream.isPrivate, false)

@@ -1,3 +1,4 @@
+import { kindOf } from '../../model/checkOptions.js'
 import { isObject } from '../../model/json.js'
 import type { DtmfEvent, MarkEvent } from './types.js'
 
@@ -37,6 +38,32 @@ export type AudioCommand =
   | { type: 'mark'; data: { name: string } }
   | { type: 'clearMarks' }
   | { type: 'disconnect' }
+
+/** Returns why jambonz must not get a message of the application; undefined if it may get the message. */
+export function refusalOf(message: unknown): string | undefined {
+  if (!isObject(message)) {
+    const advice = typeof message === 'string' ? ': pass the object itself, without JSON.stringify()' : ''
+    return `${kindOf(message)} is no JSON object, and jambonz would ignore it${advice}`
+  }
+  const { type, data } = message
+  if (type !== 'playAudio' || (isObject(data) && typeof data.audioContentType === 'string')) return undefined
+  return "a playAudio without data.audioContentType would crash jambonz' media server: use stream.play()"
+}
+
+/** The methods of a stream for the messages that jambonz knows. Only after these methods, the plugin knows what is heard. */
+const METHODS: ReadonlyMap<unknown, string> = new Map([
+  ['playAudio', 'play()'],
+  ['killAudio', 'clear()'],
+  ['mark', 'mark()'],
+  ['clearMarks', 'clearMarks()'],
+  ['disconnect', 'disconnect()'],
+  ['error', 'disconnect()']
+])
+
+/** Returns the method of a stream that the application should call in place of sending the message. */
+export function methodFor(message: unknown): string | undefined {
+  return isObject(message) ? METHODS.get(message.type) : undefined
+}
 
 // The text frames of jambonz, from feature-server lib/tasks/listen.js and mod_audio_fork (send_mark_event):
 //   {"event":"dtmf","dtmf":"5","duration":"1600"}

@@ -10,6 +10,7 @@ import {
   type PauseMode
 } from '../../model/schema.js'
 import type { Playback } from '../playback/Playback.js'
+import { methodFor, refusalOf } from '../socket/messages.js'
 import type { StreamEnd } from '../socket/types.js'
 import { CHANNEL_NAMES, ChannelReader, sideOfVoice, type ChannelName } from './readers.js'
 import type { LiveStream, RecordingControl } from './LiveStream.js'
@@ -39,6 +40,7 @@ export class AudioStream extends SpeakingDuplex {
    */
   readonly metadata: Record<string, unknown> | undefined
   readonly #live: LiveStream
+  #warned = false
 
   /** Only for the plugin. Applications get their streams from the plugin. */
   constructor(live: LiveStream, metadata: Record<string, unknown> | undefined) {
@@ -141,10 +143,22 @@ export class AudioStream extends SpeakingDuplex {
     return new ChannelReader(mono ? 'whole' : side, this.#live)
   }
 
-  /** Sends JSON of your own to jambonz. Throws FST_JAMBONZ_OPTIONS for a value that is no JSON. */
+  /**
+   * Sends a JSON object of your own to jambonz. Throws FST_JAMBONZ_OPTIONS for any other value, and for a playAudio that
+   * would crash the media server. Logs a warning, once, if the stream has a method for the message.
+   */
   send(json: unknown): void {
     const text: string | undefined = JSON.stringify(json)
     if (text === undefined) throw new ERR_OPTIONS(`stream.send(): ${typeof json} is no JSON`)
+    const refusal = refusalOf(json)
+    if (refusal !== undefined) throw new ERR_OPTIONS(`stream.send(): ${refusal}`)
+    const method = methodFor(json)
+    if (method !== undefined && !this.#warned) {
+      this.#warned = true
+      this.#live.socket.logger.warn(
+        `stream.send() sent a message that the plugin does not notice: call stream.${method} in its place, or recording, marks and end reason may be wrong`
+      )
+    }
     this.#live.socket.sendText(text)
   }
 
