@@ -199,11 +199,12 @@ export function warnOfStatus(
   request: FastifyRequest,
   statusCode: number
 ): void {
-  const { [kReturned]: returned, routeOptions } = request
+  if (TAKEN.has(statusCode)) return
+  const { [kReturned]: returned } = request
   const isEmpty = statusCode === 204 && !(Array.isArray(returned) && returned.length > 0)
   const isReported = statusCode >= (messageOf(request) ? 500 : 400)
-  if (TAKEN.has(statusCode) || isEmpty || isReported) return
-  if (!isNews(warned, `${routeOptions.url} answers ${statusCode}`)) return
+  if (isEmpty || isReported) return
+  if (!isNews(warned, `${request.routeOptions.url} answers ${statusCode}`)) return
   request.log.warn({ statusCode }, IGNORED_STATUS)
 }
 
