@@ -50,6 +50,8 @@ declare module 'fastify' {
 
 /** ms that `fastify.close()` gives the application websockets to close before it ends the streams */
 const SOCKETS_FIRST = 1_000
+/** the part of Fastify's `pluginTimeout` that a preClose hook of the plugin takes at most */
+const PRE_CLOSE_PART = 0.8
 
 /**
  * The plugin. It decorates Fastify with `jambonz`, whose `webhook()`, `audio()` and `actionHook()` add the
@@ -67,21 +69,14 @@ export const jambonzListen = fp<JambonzListenOptions>(
     decorate(fastify, runtime)
     keepMessagesOut(fastify)
 
+    let drained: Promise<void> | undefined
     // This has to run before the preClose of @fastify/websocket, which closes every socket at once.
     fastify.addHook('preClose', async () => {
-      // Fastify refuses all requests by now. So jambonz must lose its application websocket before its listen ends:
-      // then it sends the actionHook of this listen to another instance.
-      const left = runtime.sockets.drain()
-      await withinMs(SOCKETS_FIRST, left)
-      await runtime.liveListens.drain({
-        timeoutMs: 0,
-        handover: false,
-        hookPatience: 0,
-        answered: async () => {}
-      })
-      await left
+      drained = drainToClose(runtime)
+      await withinMs(preClosePatience(fastify), drained)
     })
     fastify.addHook('onClose', async () => {
+      await drained
       await runtime.recordings?.close()
       await options.store.close()
       runtime.leaveRegistry?.()
@@ -138,6 +133,24 @@ const views = new WeakMap<FastifyInstance, { runtime: Runtime; jambonz: Jambonz 
  * Gives the scope, and the scopes inside it, `fastify.jambonz` and the properties of requests. A registration
  * in an inner scope hides the registration of the outer scope, but uses the decorators of the outer scope.
  */
+/** Ends the websockets of this instance. Resolves when their recordings are complete. */
+async function drainToClose({ sockets, liveListens }: Runtime): Promise<void> {
+  // Fastify refuses all requests by now. So jambonz must lose its application websocket before its listen ends:
+  // then it sends the actionHook of this listen to another instance.
+  const left = sockets.drain()
+  await withinMs(SOCKETS_FIRST, left)
+  await liveListens.drain({ timeoutMs: 0, handover: false, hookPatience: 0, answered: async () => {} })
+  await left
+}
+
+/**
+ * Returns the ms that a preClose hook may take. Fastify lets close() fail if one takes as long as `pluginTimeout`, and a
+ * slow disk or sink may need longer. An onClose hook has no such limit.
+ */
+function preClosePatience({ initialConfig: { pluginTimeout = 0 } }: FastifyInstance): number {
+  return pluginTimeout > 0 ? pluginTimeout * PRE_CLOSE_PART : Infinity
+}
+
 function decorate(fastify: FastifyInstance, runtime: Runtime): void {
   const isInner = runtimeOf(fastify) !== undefined
   runtimes.set(fastify, runtime)

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
+import { Writable } from 'node:stream'
 import t from 'tap'
 import Fastify from 'fastify'
 import jambonzListen from '../lib/index.js'
@@ -65,6 +66,28 @@ t.test(
     await Promise.all([once(socket, 'close'), app.close()])
   }
 )
+
+t.test('close() waits for recordings that take longer than the pluginTimeout of Fastify', async (t) => {
+  const pluginTimeout = 3_000
+  const slow = () =>
+    new Writable({
+      write: (_chunk, _encoding, callback) => callback(),
+      final: (callback) => setTimeout(callback, pluginTimeout + 500)
+    })
+  const app = await build(t, { recording: { sink: slow }, fastify: { pluginTimeout } })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+  const saved: string[] = []
+  app.jambonz.calls.events.on('recording', (_recording, { callSid }) => saved.push(callSid))
+  const listen = await askForListen(app, '/in')
+  const socket = await listen.open()
+  socket.send(listen.metadata())
+  socket.send(Buffer.alloc(320))
+  // Plays the part of jambonz, which closes the socket when it gets a disconnect.
+  socket.on('message', () => socket.close())
+  await until(() => app.jambonz.streams.get(listen.id)?.counts.frames === 1, 'the audio')
+  await app.close()
+  t.strictSame(saved, [listen.callSid])
+})
 
 t.test('the plugin list and the spans of @fastify/otel name the scopes of the plugin', async (t) => {
   const app = await build(t)
