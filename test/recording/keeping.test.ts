@@ -5,12 +5,22 @@ import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { decryptRecording } from '../../lib/recording/encryption.js'
 import type { FinishedRecording } from '../../lib/model/recording.js'
+import { Instances } from '../../lib/recording/directory/Instances.js'
 import type { Recordings } from '../../lib/recording/Recordings.js'
+import { Retention } from '../../lib/recording/Retention.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
-import { build, LISTEN, missing, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
+import {
+  build,
+  LISTEN,
+  memoryLogger,
+  missing,
+  streamOf,
+  temporaryDirectory,
+  until
+} from '../helpers/recordings.js'
 
 const KEY = Buffer.alloc(32, 7)
 const noffmpeg = missing('ffmpeg')
@@ -431,28 +441,97 @@ t.test('retention deletes complete recordings, the oldest first, then empty dire
   t.match(await live.finish(LISTEN), { state: 'saved' })
 })
 
-t.test('recordings that were dated by a wrong clock count as new for the retention', async (t) => {
-  const directory = await temporaryDirectory(t)
-  const first = await build(t, { directory, fileName: ({ listen }) => listen.id })
-  const now = Date.now()
-  const dates = { boot: 60_000, ahead: now + 1_000 * 86_400_000, old: now - 2 * 3_600_000, fresh: now }
+/** Instances whose clock, which dates the files, is `at`. */
+class DatedInstances extends Instances {
+  at = Date.now()
+  looks = 0
+
+  override async now(): Promise<number> {
+    this.looks++
+    return this.at
+  }
+}
+
+/** Writes complete recordings with these dates, by their names. */
+async function dated(t: Test, directory: string, dates: Record<string, number>): Promise<void> {
+  const { recordings } = await build(t, { directory, fileName: ({ listen }) => listen.id })
   for (const [id, date] of Object.entries(dates)) {
-    const recorder = first.recordings.start(streamOf({ id }))
+    const recorder = recordings.start(streamOf({ id }))
     recorder.write(TONE, 0)
     await recorder.finish({ ...LISTEN, id })
     for (const name of [`${id}.wav`, `${id}.json`]) {
       await utimes(join(directory, name), new Date(date), new Date(date))
     }
   }
+}
+
+/** Resolves to the dates of the recordings in a directory. */
+async function datesIn(directory: string): Promise<Record<string, number>> {
+  const names = (await readdir(directory)).filter((name) => name.endsWith('.wav')).sort()
+  const dates = names.map(async (name) => {
+    const { mtimeMs } = await stat(join(directory, name))
+    return [name.slice(0, -4), Math.round(mtimeMs)]
+  })
+  return Object.fromEntries(await Promise.all(dates)) as Record<string, number>
+}
+
+const DAY = 86_400_000
+
+t.test('recordings that were dated by a wrong clock count as new for the retention', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const now = Date.now()
+  const ahead = now + 1_000 * DAY
+  await dated(t, directory, { boot: 60_000, ahead, old: now - 2 * 3_600_000, fresh: now })
   const { logger } = await build(t, { directory, retention: { maxAge: 3_600_000 } })
   await until(() => logger.lines.length >= 2, 'the deletion to be logged')
   t.match(logger.lines, [
-    { level: 'warn', text: /the clock was wrong.*Check the clock/, fields: { recordings: 2 } },
+    { level: 'warn', text: /the clock was wrong.*Check the clock/, fields: { recordings: 1 } },
     { level: 'info', fields: { deleted: 1 } }
   ])
-  const wavs = (await readdir(directory)).filter((name) => name.endsWith('.wav'))
-  t.same(wavs.sort(), ['ahead.wav', 'boot.wav', 'fresh.wav'])
-  for (const name of wavs) {
-    t.ok(Math.abs((await stat(join(directory, name))).mtimeMs - now) < 600_000, `${name} is new`)
-  }
+  const dates = await datesIn(directory)
+  t.same(Object.keys(dates), ['ahead', 'boot', 'fresh'])
+  t.equal(dates.ahead, ahead, 'this clock may be behind, so the date ahead may be right')
+  for (const name of ['boot', 'fresh']) t.ok(Math.abs((dates[name] ?? 0) - now) < 600_000, `${name} is new`)
+})
+
+t.test('the retention keeps recordings with right dates while the clock is behind', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const now = Math.floor(Date.now() / 1_000) * 1_000
+  const dates = { today: now, yesterday: now - DAY }
+  await dated(t, directory, dates)
+  const logger = memoryLogger()
+  const instances = new DatedInstances(directory, 'behind')
+  // The machine has started, and has not learned the time from the network.
+  instances.at = Date.UTC(2025, 7, 1)
+  const limits = { maxAge: 30 * DAY, maxBytes: Infinity, interval: 50 }
+  const retention = new Retention(directory, limits, instances, logger)
+  retention.start()
+  await until(() => instances.looks >= 2, 'a look with the wrong clock')
+  instances.at = now
+  const looks = instances.looks + 2
+  await until(() => instances.looks >= looks, 'a look with the right clock')
+  await retention.close()
+  t.same(await datesIn(directory), dates)
+  t.same(logger.lines, [])
+})
+
+t.test('the retention dates recordings ahead anew after the clock has run evenly for a day', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const now = Math.floor(Date.now() / 1_000) * 1_000
+  await dated(t, directory, { first: now + 1_000 * DAY, last: now + 1_001 * DAY })
+  const logger = memoryLogger()
+  const instances = new DatedInstances(directory, 'ahead')
+  const limits = { maxAge: 30 * DAY, maxBytes: Infinity, interval: 50 }
+  const retention = new Retention(directory, limits, instances, logger)
+  instances.at = now
+  retention.start()
+  await until(() => instances.looks >= 2, 'a first look')
+  t.same(logger.lines, [])
+  const clock = performance.now.bind(performance)
+  t.intercept(performance, 'now', { value: () => clock() + DAY })
+  instances.at = now + DAY
+  await until(() => logger.lines.length > 0, 'the warning')
+  await retention.close()
+  t.match(logger.lines, [{ level: 'warn', text: /count as new/, fields: { recordings: 2 } }])
+  t.same(await datesIn(directory), { first: now + DAY, last: now + DAY + 1 }, 'their order stays')
 })
