@@ -91,6 +91,13 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
       seen.hooks.push(listen)
     })
     app.jambonz.actionHook('/next', async () => [{ verb: 'listen', actionHook: '/done' }])
+    app.jambonz.actionHook('/empty', async (_request, reply) => reply.code(204).send())
+    app.jambonz.actionHook('/noContent', async (_request, reply) => {
+      reply.code(204)
+    })
+    app.jambonz.actionHook('/json', async (_request, reply) => {
+      return reply.type('application/json').send('[{"verb":"hangup"}]')
+    })
     app.jambonz.audio('/speaker', async (stream) => {
       stream.write(bytesOf(new Int16Array(4_800).fill(2_000)))
     })
@@ -753,7 +760,10 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
 
   for (const { answers, actionHook, follows } of [
     { answers: 'no verbs', actionHook: '/done', follows: { verb: 'pause', length: 5 } },
-    { answers: 'verbs', actionHook: '/next', follows: { verb: 'listen' } }
+    { answers: 'verbs', actionHook: '/next', follows: { verb: 'listen' } },
+    { answers: 'no verbs with status 204', actionHook: '/noContent', follows: { verb: 'pause', length: 5 } },
+    { answers: 'an empty body', actionHook: '/empty', follows: { verb: 'pause', length: 5 } },
+    { answers: 'JSON as text', actionHook: '/json', follows: { verb: 'hangup' } }
   ]) {
     t.test(
       `if a key ends the foreground listen during a handover, the background listen continues, also if the handler answers ${answers}`,
@@ -787,6 +797,7 @@ t.test('a drain hands live listens over to another instance', { skip: noRedis(),
           payload: { ...payload, call_status: 'in-progress', dial_call_duration: 0, digits: '#' }
         })
         await drained
+        t.equal(hook.statusCode, 200)
         const [again, next] = hook.json<[{ listen: SentListen }, object]>()
         t.match([again, next], [{ verb: 'config', listen: { enable: true, wsAuth: AUTH } }, follows])
         t.equal(hook.json<object[]>().length, 2)

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { socketUrl } from '../listening/ownUrls.js'
 import { applicationOf, backgroundsOf, type Restart } from '../correlation/handover.js'
 import { listenIn } from '../model/callWrite.js'
 import type { Credentials } from '../model/credentials.js'
-import { LimitedMap } from '../model/json.js'
+import { isObject, LimitedMap } from '../model/json.js'
 import { createListenId } from '../model/tokens.js'
 import type { Call } from '../model/schema.js'
 import type { Application } from './Application.js'
@@ -16,8 +16,8 @@ import {
   type Platform,
   type VerbContext
 } from '../verbs/index.js'
-import { hookUrl, isNews } from './hookUrls.js'
-import { bodyBytesOf, kRawBody, kSignedAt, kTrace } from './request.js'
+import { hookUrl, isNews, TAKEN } from './hookUrls.js'
+import { bodyBytesOf, kRawBody, kSignedAt, kStage, kTrace } from './request.js'
 import { wallClock } from '../model/time.js'
 
 /** ms in which jambonz may repeat an unanswered request */
@@ -26,6 +26,7 @@ const REPEATED_WITHIN = 60_000
 const MAX_REPLAYS = 3
 /** Maximum number of signed requests to remember. */
 const MAX_REMEMBERED = 1_000
+const NO_CONTENT = 204
 
 /**
  * Fills in and checks the verbs of a handler. Resolves to the verbs once their listens are written to the
@@ -63,6 +64,32 @@ const restarts = new WeakMap<FastifyRequest, Restart>()
 /** Lets the answer of a hook start background listens again. */
 export function restartWithAnswer(request: FastifyRequest, restart: Restart): void {
   restarts.set(request, restart)
+}
+
+/**
+ * Returns the body of an answer, with the verbs of the background listens that go on with it, also if the handler itself
+ * has sent no body, or text that is JSON. The status becomes one with which jambonz takes verbs.
+ */
+export function withRestartInBody(request: FastifyRequest, reply: FastifyReply, body: unknown): unknown {
+  const isEmpty = reply.statusCode === NO_CONTENT
+  if (!restarts.has(request) || !(isEmpty || TAKEN.has(reply.statusCode))) return body
+  if (isEmpty) reply.code(200)
+  // In any other stage, the body has the verbs already.
+  const verbs = request[kStage] === 'handling' ? verbsInBody(body) : undefined
+  if (verbs === undefined) return body
+  reply.type('application/json; charset=utf-8')
+  return JSON.stringify(withRestart(request, verbs))
+}
+
+/** Returns the verbs in the body of an answer; none if it is empty, and undefined if it is no JSON of verbs. */
+function verbsInBody(body: unknown): object[] | undefined {
+  if (body === undefined || body === null || body === '') return []
+  try {
+    const verbs = typeof body === 'string' ? [JSON.parse(body) as unknown].flat() : undefined
+    return verbs?.every((verb) => isObject(verb)) ? verbs : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function withRestart(request: FastifyRequest, verbs: object[]): object[] {

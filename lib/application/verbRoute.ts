@@ -31,7 +31,7 @@ import type { Call, Listen } from '../model/schema.js'
 import { MAX_SHOWN, shown } from '../verbs/validate.js'
 import type { Accepted, Corrected, HandlerResult } from '../verbs/index.js'
 import type { Application } from './Application.js'
-import { answer } from './answer.js'
+import { answer, withRestartInBody } from './answer.js'
 import { guardWithBasicAuth, parseSignedJson } from './authentication.js'
 import { warnOfDecline } from './hookUrls.js'
 import { observeRequests, type RequestKind } from './observeRequests.js'
@@ -152,11 +152,11 @@ const HEADERS_OF_BODY = ['content-type', 'content-length', 'content-encoding'] a
  * sent unchanged. An answer that is too long for the application websocket would close it.
  */
 function checkSent(scope: FastifyInstance): void {
-  scope.addHook('onSend', (request, reply, payload, done) => {
+  scope.addHook('onSend', (request, reply, sent, done) => {
     const mayBeWrong = request[kStage] === 'handling' && reply.statusCode === OK && !isJson(reply)
-    const kind = mayBeWrong ? kindOf(payload) : undefined
+    const kind = mayBeWrong ? kindOf(sent) : undefined
     if (kind !== undefined) {
-      dropBody(reply, payload)
+      dropBody(reply, sent)
       done(
         new ERR_VERB_INVALID(
           `the handler sent ${kind} with status 200, which jambonz takes for no verbs: send or return ${FORMS}, set another status, or the content type application/json for text that is JSON of verbs`
@@ -164,6 +164,7 @@ function checkSent(scope: FastifyInstance): void {
       )
       return
     }
+    const payload = withRestartInBody(request, reply, sent)
     // With a serializer of the reply, Fastify sets no content type, and jambonz ignores an answer without one.
     const isText = typeof payload === 'string' && payload !== ''
     if (request[kStage] !== null && isText && !reply.hasHeader('content-type')) {
