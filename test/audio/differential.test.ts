@@ -11,6 +11,8 @@ const STREAMS = Number(process.env.STREAMS ?? 12_000)
 const AT_ONCE = 250
 const MAX_PAYLOAD = 66_000
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
+/** seeds whose streams were once read in another way than ws does: a header was cut between its length and its mask */
+const DIFFERED = [160_687]
 
 /** Returns a generator of random numbers (mulberry32). The same seed gives the same numbers. */
 function randomOf(seed: number): () => number {
@@ -203,9 +205,9 @@ t.test(
     const ways: Way[] = ['as the socket delivers', 'from shared memory', 'from shared memory, merged']
     const ended = new Map<string, number>()
     let audioBytes = 0
-    for (let from = 0; from < STREAMS; from += AT_ONCE) {
-      const streams = Array.from({ length: AT_ONCE }, (_, i) => {
-        const seed = SEED + from + i
+    const seeds = [...DIFFERED, ...Array.from({ length: STREAMS }, (_, i) => SEED + i)]
+    for (let from = 0; from < seeds.length; from += AT_ONCE) {
+      const streams = seeds.slice(from, from + AT_ONCE).map((seed) => {
         const way = ways[seed % ways.length] as Way
         const pieces = piecesOf(randomOf(seed))
         const [plain, fast] = [new Peer(), new Peer()]

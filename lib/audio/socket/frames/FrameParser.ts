@@ -153,11 +153,12 @@ export class FrameParser {
     let at = Math.min(this.#owed, length)
     if (at > 0) this.#leave(chunk, 0, at)
     while (at < length && !this.#over) {
-      const body = at + headLength(view, at, length)
-      if (body > length) {
+      const sized = at + sizedLength(view, at, length)
+      if (sized > length) {
         this.#cut(chunk, view, at, length)
         break
       }
+      const body = sized + maskLength(view, at)
       const end = body + payloadLength(view, at)
       if (end <= length && this.#isAudio(view, at, end - body)) this.#gather(chunk, view, body, end)
       else {
@@ -216,8 +217,8 @@ export class FrameParser {
     this.#needsDrain = this.#receiver.writableNeedDrain
   }
 
-  // Keeps a cut frame header until its rest arrives. If its first bytes are an error, ws gets the header at
-  // once.
+  // Keeps a frame header that is cut before the end of its length, until the rest arrives. If its first bytes are an
+  // error, ws gets the header at once.
   #cut(chunk: Buffer, view: DataView, at: number, length: number): void {
     if (at + 2 > length || !isRefused(view.getUint8(at), view.getUint8(at + 1), this.#fragmented)) {
       this.#head = Buffer.from(chunk.subarray(at, length))
@@ -241,12 +242,15 @@ export class FrameParser {
   }
 }
 
-/** Returns the bytes of the header of the frame at `at`; 2 if too few bytes have arrived to tell. */
-function headLength(view: DataView, at: number, length: number): number {
+/** Returns the bytes up to the end of the length of the frame at `at`; 2 if too few bytes have arrived to tell. */
+function sizedLength(view: DataView, at: number, length: number): number {
   if (at + 2 > length) return 2
-  const second = view.getUint8(at + 1)
-  const code = second & LENGTH
-  return 2 + (code < LENGTH_16 ? 0 : code === LENGTH_16 ? 2 : 8) + ((second & MASKED) === 0 ? 0 : MASK_BYTES)
+  const code = view.getUint8(at + 1) & LENGTH
+  return 2 + (code < LENGTH_16 ? 0 : code === LENGTH_16 ? 2 : 8)
+}
+
+function maskLength(view: DataView, at: number): number {
+  return (view.getUint8(at + 1) & MASKED) === 0 ? 0 : MASK_BYTES
 }
 
 /** Returns true if a frame with these first two bytes is an error (RFC 6455, 5). */
