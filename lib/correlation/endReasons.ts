@@ -5,8 +5,7 @@ import type { Call, EndReason, StoredListen } from '../model/schema.js'
 import type { CallStore, Written } from '../store/CallStore.js'
 import type { Correlation } from './Correlation.js'
 
-// The ends of listens that no socket tells: the reason in the actionHook, the end of another listen, and the end of a
-// listen whose socket does not come.
+// The ends of listens that no socket tells: by an actionHook, by the end of another listen, or since no socket comes.
 
 /** ms to wait for the next socket of a listen, or for its first one if its call has ended. jambonz tries for 10 s. */
 const SOCKET_WAIT = 15_000
@@ -329,15 +328,18 @@ export class MissedEnds {
     })
   }
 
-  /** Waits for the store with the first of the calls, so that an outage makes one wait, and not one for each call. */
+  /** Waits for the store with one call, so that an outage makes one wait. If it is away again then, waits again. */
   async #look(first: string): Promise<void> {
     const { store } = this.#correlation
-    await store.waitFor(first, '', () => store.health().available, RETURN_WAIT)
+    const isUp = (): boolean => store.health().available
+    await store.waitFor(first, '', isUp, RETURN_WAIT)
+    const cameBack = isUp()
     const callSids = [...this.#callSids]
     this.#callSids.clear()
     for (const callSid of callSids) {
-      const call = store.health().available ? await store.get(callSid) : undefined
-      if (call !== undefined) endIfCallHasEnded(this.#correlation, { call, kept: true })
+      const call = isUp() ? await store.get(callSid) : undefined
+      if (cameBack && !isUp()) this.add(callSid)
+      else if (call !== undefined) endIfCallHasEnded(this.#correlation, { call, kept: true })
     }
   }
 }

@@ -518,3 +518,38 @@ t.test(
     }
   }
 )
+
+t.test(
+  'each call that ended without the store is looked at, also if the store is away again meanwhile',
+  async (t) => {
+    const { correlation, ended } = await start(t)
+    const { store } = correlation
+    const calls = ['c2', 'c3', 'c4']
+    const asked = { path: '/audio', mixType: 'mono', sampleRate: 8000, channels: 1 } as const
+    for (const callSid of calls) await correlation.answered(callSid, [{ ...asked, id: callSid, callSid }])
+    const { get, health, waitFor, write } = store
+    let available = true
+    store.health = () => ({ ...health.call(store), available })
+    store.write = async (...args) => ({ ...(await write.apply(store, args)), kept: available })
+    store.waitFor = async (callSid, listenId, reached, ms) => {
+      if (ms <= 15_000) return await waitFor.call(store, callSid, listenId, reached, 1)
+      await until(() => reached(undefined), 'the store')
+      return await get.call(store, callSid)
+    }
+    available = false
+    for (const callSid of calls) await correlation.arrived(callSid, { callStatus: 'completed' })
+    // The store goes away again after the first call was read.
+    let reads = 0
+    store.get = async (callSid) => {
+      const call = await get.call(store, callSid)
+      if (++reads === 2) {
+        available = false
+        setImmediate(() => (available = true))
+      }
+      return call
+    }
+    available = true
+    await until(() => ended.length === calls.length, 'the ends')
+    t.same(ended.map(({ callSid }) => callSid).sort(), calls)
+  }
+)
