@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Listen } from '../model/schema.js'
 import { durationOf, WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
 import {
+  MAY_FLUSH,
   hashPath,
   ifThere,
   isThere,
@@ -235,7 +236,7 @@ export class Recovery {
       instances.token,
       { call: notes.call, listen },
       own,
-      true
+      MAY_FLUSH
     )
     await remove(placed.part)
     return {

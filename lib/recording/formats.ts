@@ -76,29 +76,41 @@ export interface Compression {
  * so it is for use at registration only.
  */
 export function checkFfmpeg(ffmpeg: string, format: Format): void {
-  const { error, status, stderr } = spawnSync(
-    ffmpeg,
-    [
-      '-hide_banner',
-      '-v',
-      'error',
-      '-f',
-      's16le',
-      '-ar',
-      '8000',
-      '-i',
-      'pipe:0',
-      ...ffmpegArguments(format),
-      'pipe:1'
-    ],
-    { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 }
-  )
+  const { error, status, stderr } = probeFfmpeg(ffmpeg, format)
   // EPIPE means that ffmpeg did not read its input; its exit status tells why.
   if (error && !hasCode(error, 'EPIPE')) {
     throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
   }
   if (status !== 0) {
     throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't make ${format} (${stderr.toString().trim()})`)
+  }
+}
+
+/** Runs ffmpeg on a piece of silence. Throws FST_JAMBONZ_RECORDING_FFMPEG if this process may run no program. */
+function probeFfmpeg(
+  ffmpeg: string,
+  format: Format
+): { error?: Error; status: number | null; stderr: Buffer } {
+  try {
+    return spawnSync(
+      ffmpeg,
+      [
+        '-hide_banner',
+        '-v',
+        'error',
+        '-f',
+        's16le',
+        '-ar',
+        '8000',
+        '-i',
+        'pipe:0',
+        ...ffmpegArguments(format),
+        'pipe:1'
+      ],
+      { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 }
+    )
+  } catch (cause) {
+    throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${thrownMessage(cause)})`, { cause })
   }
 }
 

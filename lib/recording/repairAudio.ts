@@ -3,7 +3,7 @@ import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
 import { Levels } from '../pcm/samples.js'
 import { inspectWav, repairWav, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
 import { LARGE_BLOCK } from './BlockWriter.js'
-import { openRegular, lstat, readFully, withFile } from './directory/files.js'
+import { MAY_FLUSH, openRegular, lstat, readFully, withFile } from './directory/files.js'
 import { ENCRYPTED_WAV } from './directory/names.js'
 import {
   createCipher,
@@ -87,7 +87,7 @@ async function complete(
       await settled((done) => file.open(done))
     }
     await settled((done) => file.seal(done))
-    await settled((done) => file.sync(done))
+    if (MAY_FLUSH) await settled((done) => file.sync(done))
   } finally {
     await settled((done) => file.close(done))
   }

@@ -465,3 +465,35 @@ t.test(
     )
   }
 )
+
+t.test(
+  'under the permission model of Node.js, a start repairs recordings, and refuses options that need more',
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    await leave(directory, { part: wav(0, AUDIO) })
+    const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+      ? '--permission'
+      : '--experimental-permission'
+    const script = join(import.meta.dirname, '../helpers/restrictedChild.js')
+    const child = spawnSync(
+      process.execPath,
+      [permission, '--allow-fs-read=*', `--allow-fs-write=${join(directory, '*')}`, script, directory],
+      { encoding: 'utf8', env: {} }
+    )
+    t.equal(child.status, 0, child.stderr)
+    const { repaired, lines, errors } = JSON.parse(child.stdout) as Record<string, unknown[]>
+    t.same(repaired, [join(directory, 'call.wav')])
+    t.match(lines, [{ level: 'warn', text: /was repaired/ }])
+    const fsync = {
+      code: 'FST_JAMBONZ_OPTIONS',
+      message: /recording\.fsync: the permission model of Node\.js/
+    }
+    const ffmpeg = {
+      code: 'FST_JAMBONZ_RECORDING_FFMPEG',
+      message: /"ffmpeg" can't be run \(Access to this API/
+    }
+    t.match(errors, [fsync, fsync, ffmpeg])
+    t.same((await readdir(directory)).sort(), ['.instances', 'call.json', 'call.wav'])
+    t.same(await readdir(join(directory, '.instances')), [])
+  }
+)

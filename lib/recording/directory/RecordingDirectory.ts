@@ -15,6 +15,7 @@ import {
   hasCode,
   ifThere,
   isThere,
+  MAY_FLUSH,
   openFile,
   pinned,
   remove,
@@ -79,6 +80,7 @@ export class RecordingDirectory {
   readonly #path: () => string
   readonly #extension: string
   readonly #finalExtension: string
+  readonly #flushes: boolean
   readonly #token: string
   /** names that this process is writing, in lower case, and the ids of their listens */
   readonly #live = new Map<string, string>()
@@ -89,6 +91,7 @@ export class RecordingDirectory {
     this.#path = pinned(path)
     this.#extension = audioExtension(options)
     this.#finalExtension = finalExtension(options)
+    this.#flushes = options.fsync !== 'never'
     this.#token = token
   }
 
@@ -97,8 +100,8 @@ export class RecordingDirectory {
   }
 
   /**
-   * Makes the directory and writes a test file into it. Throws FST_JAMBONZ_OPTIONS if this is impossible.
-   * Blocks the process, so it is for use at registration only.
+   * Makes the directory and writes a test file into it. Throws FST_JAMBONZ_OPTIONS if this is impossible, or if files
+   * are to be flushed, and can't be. Blocks the process, so it is for use at registration only.
    */
   checkWritable(): void {
     const directory = join(this.path, INSTANCES_DIRECTORY)
@@ -113,6 +116,11 @@ export class RecordingDirectory {
       throw new ERR_OPTIONS(
         `recording.directory: "${this.path}" can't be written (${reason}). Choose another directory, or let the user of this process write there`,
         { cause }
+      )
+    }
+    if (this.#flushes && !MAY_FLUSH) {
+      throw new ERR_OPTIONS(
+        'recording.fsync: the permission model of Node.js (--permission) lets no process flush a file. Leave out recording.fsync, or run Node.js without --permission'
       )
     }
   }

@@ -28,6 +28,8 @@ const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
 /** Maximum number of names to try: `<name>`, `<name>-2`, … */
 const MAX_TRIES = 1_000
+/** false: the permission model of Node.js is on, which lets no process flush a file */
+export const MAY_FLUSH = process.permission === undefined
 /** Bytes that are read and hashed in one go, which blocks the event loop for 0.1 to 0.3 ms. */
 const HASH_CHUNK = 64 * 1024
 
