@@ -1,6 +1,9 @@
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { Duplex } from 'node:stream'
+import { Duplex, Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import t from 'tap'
+import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 import { samplesOf } from '../../lib/pcm/samples.js'
 import { streamPair, until } from '../helpers/streamPair.js'
 
@@ -140,6 +143,90 @@ t.test('text and samples of another kind are refused, since the caller would hea
     }
   }
 })
+
+t.test('a turn that ends the stream lets the listen go on, and the next turn says what to do', async (t) => {
+  const audio = Buffer.alloc(320, 1)
+  for (const turn of [
+    (stream: AudioStream) => pipeline(Readable.from([audio]), stream),
+    async (stream: AudioStream) => Readable.from([audio]).pipe(stream)
+  ]) {
+    const ignore = (): void => {}
+    const { stream, log } = await streamPair(t, streaming)
+    turn(stream).catch(ignore)
+    await once(stream, 'finish')
+    t.equal(stream.writtenMs, 20)
+    t.equal(stream.destroyed, false)
+    const errors = once(stream, 'error')
+    turn(stream).catch(ignore)
+    const [error] = await errors
+    t.match(error, {
+      code: 'ERR_STREAM_WRITE_AFTER_END',
+      message: /\{ end: false \}.*\{ preventClose: true \}/
+    })
+    t.match(await stream.done, { reason: 'error', error })
+    t.match(
+      log.filter(({ msg }) => msg === 'audio stream failed').map(({ err }) => err),
+      [{ message: /preventClose/ }]
+    )
+  }
+})
+
+t.test('a turn of a web stream closes the stream, and the next turn is refused', async (t) => {
+  const turn = async () =>
+    await Readable.toWeb(Readable.from([Buffer.alloc(320, 1)])).pipeTo(Writable.toWeb(stream))
+  const { stream } = await streamPair(t, streaming)
+  const first = turn()
+  await once(stream, 'finish')
+  await t.rejects(turn(), TypeError)
+  t.equal(stream.destroyed, false)
+  stream.disconnect()
+  stream.resume()
+  await first
+})
+
+t.test('turns that do not end the stream follow each other, and may fail or be aborted', async (t) => {
+  const audio = Buffer.alloc(320, 1)
+  const { stream } = await streamPair(t, streaming)
+  await pipeline(Readable.from([audio]), stream, { end: false })
+  const piped = Readable.from([audio])
+  piped.pipe(stream, { end: false })
+  await once(piped, 'end')
+  for (const turn of [audio, audio]) {
+    await Readable.toWeb(Readable.from([turn])).pipeTo(Writable.toWeb(stream), { preventClose: true })
+  }
+  t.equal(stream.writtenMs, 80)
+
+  const fails = () =>
+    Readable.from(
+      (function* () {
+        throw new Error('the speech service fails')
+      })()
+    )
+  const message = 'the speech service fails'
+  await t.rejects(pipeline(fails(), stream, { end: false }), { message })
+  await t.rejects(
+    Readable.toWeb(fails()).pipeTo(Writable.toWeb(stream), { preventClose: true, preventAbort: true }),
+    { message }
+  )
+  const signal = AbortSignal.abort()
+  await t.rejects(pipeline(Readable.from([audio]), stream, { end: false, signal }), { name: 'AbortError' })
+  t.equal(stream.destroyed, false)
+})
+
+t.test(
+  'a web stream that is cancelled ends the listen, as an error only for a reason of its own',
+  async (t) => {
+    for (const [reason, expected] of [
+      [undefined, 'disconnected'],
+      [new DOMException('enough', 'AbortError'), 'disconnected'],
+      [new Error('enough'), 'error']
+    ] as const) {
+      const { stream } = await streamPair(t, streaming)
+      await Readable.toWeb(stream).cancel(reason)
+      t.match(await stream.done, { reason: expected })
+    }
+  }
+)
 
 t.test('samples as an Int16Array or as bytes are audio', async (t) => {
   const { stream, sent } = await streamPair(t, streaming)

@@ -197,7 +197,7 @@ export class AudioStream extends SpeakingDuplex {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     // Leaving a `for await`, or aborting a pipeline, is no failure.
-    const failed = error?.name === 'AbortError' ? null : error
+    const failed = error?.name === 'AbortError' ? null : advised(error)
     this.#live.destroyed(failed)
     callback(failed)
   }
@@ -230,4 +230,11 @@ export class AudioStream extends SpeakingDuplex {
     if (this.listenerCount('dtmf') + this.listenerCount('message') === 0) this.#live.hear(false)
     return this
   }
+}
+
+/** Returns the error of a write after end() with what to do about it, and any other error unchanged. */
+function advised(error: NodeJS.ErrnoException | null): Error | null {
+  if (error?.code !== 'ERR_STREAM_WRITE_AFTER_END') return error
+  const message = `${error.message}: stream.end() came before. If pipeline() or pipe() writes the audio, give it { end: false }, and pipeTo() { preventClose: true }`
+  return Object.assign(new Error(message, { cause: error }), { code: error.code })
 }
