@@ -72,6 +72,26 @@ async function instanceOf(
   return { store, lost, died, said }
 }
 
+/** Starts a store that keeps the listens that it reports as lost. */
+async function reporting(
+  t: Test,
+  server: RedisServer,
+  instance: string
+): Promise<{ store: CallStore; lost: LostListen[] }> {
+  const lost: LostListen[] = []
+  const store = redisStore(clientOf(t, server), { heartbeat: 100 })
+  t.teardown(() => store.close())
+  await store.start({
+    callTtl: 60_000,
+    instance,
+    logger: keepingLogger().logger,
+    lost: async (listen) => {
+      lost.push(listen)
+    }
+  })
+  return { store, lost }
+}
+
 function clientOf(t: Test, { url }: RedisServer): Redis {
   const client = new Redis(url, { lazyConnect: true })
   t.teardown(() => client.disconnect())
@@ -633,21 +653,7 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
 
   t.test('when an instance closes, another instance watches its listens', { buffered: true }, async (t) => {
     const server = await startRedis(t)
-    const start = async (instance: string): Promise<{ store: CallStore; lost: LostListen[] }> => {
-      const lost: LostListen[] = []
-      const store = redisStore(clientOf(t, server), { heartbeat: 100 })
-      t.teardown(() => store.close())
-      await store.start({
-        callTtl: 60_000,
-        instance,
-        logger: keepingLogger().logger,
-        lost: async (listen) => {
-          lost.push(listen)
-        }
-      })
-      return { store, lost }
-    }
-    const [a, b] = [await start('a'), await start('b')]
+    const [a, b] = [await reporting(t, server, 'a'), await reporting(t, server, 'b')]
     for (const id of ['watched', 'let go', 'claimed']) {
       await a.store.write(id, [{ patch: { listens: [{ id, path: '/audio' }] } }])
       t.match((await a.store.write(id, [watchPart(id, 'a', true)])).applied, [true])
@@ -660,6 +666,26 @@ t.test('the Redis store works with a real Redis server', { skip: noRedis(), jobs
     await until(() => b.lost.length >= 2, 'b to report both listens')
     t.same(b.lost.map(({ listenId }) => listenId).sort(), ['claimed', 'watched'])
   })
+
+  t.test(
+    'a listen that an instance watched is reported, too, if Redis comes back empty after its death',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const [a, b] = [await reporting(t, server, 'a'), await reporting(t, server, 'b')]
+      await a.store.write('c1', [{ patch: { listens: [{ id: 'l1', path: '/audio' }] } }])
+      await a.store.write('c1', [watchPart('l1', 'a', true)])
+      t.match((await b.store.write('c1', [{ patch: { call: { from: 'x' } } }])).call, {
+        listens: [{ watcher: 'a' }]
+      })
+      await server.kill()
+      await a.store.close()
+      await until(() => b.store.health?.().available === false, 'b to know that Redis is away')
+      await server.start()
+      await until(() => b.lost.length > 0, 'b to report the listen')
+      t.match(b.lost, [{ callSid: 'c1', listenId: 'l1', instance: 'a' }])
+    }
+  )
 
   t.test(
     'a call needs a fixed number of commands, and all of its keys expire',

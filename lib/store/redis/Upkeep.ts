@@ -102,9 +102,11 @@ export class Upkeep {
       const ttl = local.remaining(callSid)
       if (ttl <= 0) return
       await this.#tell(callSid, fields, ttl)
-      for (const { id, instance, state } of local.get(callSid)?.listens ?? []) {
-        if (instance !== undefined && state !== 'ended') {
-          await link.try((redis) => instances.remind(redis, instance, callSid, id, clock.now()))
+      for (const { id, instance, watcher, state } of local.get(callSid)?.listens ?? []) {
+        if (state === 'ended') continue
+        for (const holder of [instance, watcher]) {
+          if (holder === undefined) continue
+          await link.try((redis) => instances.remind(redis, holder, callSid, id, clock.now()))
         }
       }
       await link.try((redis) => index.add(redis, callSid, clock.now()))
