@@ -13,13 +13,6 @@ const SIDECAR = /\.json$/
 
 /** Time before which no recording of this plugin can have been made, ms since the epoch. */
 const EARLIEST = Date.UTC(2025, 0, 1)
-/** ms by which a date may lie ahead of the clock that dates the files */
-const AHEAD = 86_400_000
-/** ms for which the clock must have run evenly before it proves that a date lies ahead */
-const PROVEN = 86_400_000
-/** ms by which a clock that runs evenly may be adjusted */
-const ADJUSTED = 600_000
-
 /** The files of a complete recording: its sidecar, and its audio unless it was sent elsewhere. */
 interface Kept {
   base: string
@@ -41,9 +34,6 @@ export class Retention {
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
   #closed = false
-  /** the clock that dates the files, less performance.now(), when it was last set */
-  #setTo: number | undefined
-  #setAt = 0
 
   constructor(directory: string, limits: Limits, instances: Instances, logger: FastifyBaseLogger) {
     this.#directory = pinned(directory)
@@ -77,8 +67,9 @@ export class Retention {
     for await (const recording of findKept(this.#directory())) kept.push(recording)
     // now() reads the clock that dated the files, since the clock of this host may differ.
     const now = kept.length > 0 ? await this.#instances.now() : 0
-    kept.sort((one, other) => one.modified - other.modified)
-    if (await this.#redate(kept, now)) kept.sort((one, other) => one.modified - other.modified)
+    kept.sort(oldestFirst)
+    await this.#redate(kept, now)
+    kept.sort(oldestFirst)
     let bytes = kept.reduce((total, recording) => total + recording.bytes, 0)
     const oldest = now - maxAge
     let deleted = 0
@@ -106,16 +97,14 @@ export class Retention {
   }
 
   /**
-   * Dates recordings anew whose date must be wrong, as those of a machine that learned the time only after its start.
-   * Otherwise they would be deleted as old at once, or never. Resolves to true if there are any.
+   * Dates recordings anew that have a date before EARLIEST, as those of a machine that learned the time only after its
+   * start. Otherwise they would be deleted as old at once. `kept`: oldest first; `now`: ms on the clock that dates files.
    */
-  async #redate(kept: readonly Kept[], now: number): Promise<boolean> {
-    const isProven = this.#isProven(now)
+  async #redate(kept: readonly Kept[], now: number): Promise<void> {
     let redated = 0
     for (const recording of kept) {
       const { base, files, modified } = recording
-      const isWrong = modified < EARLIEST || (isProven && modified > now + AHEAD)
-      if (this.#closed || now < EARLIEST || !isWrong) continue
+      if (this.#closed || now < EARLIEST || modified >= EARLIEST) continue
       if ((await readSidecar(`${base}.json`)) === undefined) continue
       // Their order stays, since the oldest is deleted first.
       recording.modified = now + redated++
@@ -129,20 +118,6 @@ export class Retention {
         'the clock was wrong when these recordings were dated: they count as new. Check the clock of the machine'
       )
     }
-    return redated > 0
-  }
-
-  /**
-   * Returns true if the clock has not been set for a day. After the start of a machine, its clock may be behind until it
-   * learns the time. The dates of all recordings then lie ahead, and are right.
-   */
-  #isProven(now: number): boolean {
-    const setTo = now - performance.now()
-    if (this.#setTo === undefined || Math.abs(setTo - this.#setTo) > ADJUSTED) {
-      this.#setTo = setTo
-      this.#setAt = performance.now()
-    }
-    return performance.now() - this.#setAt >= PROVEN
   }
 
   /**
@@ -175,6 +150,10 @@ export class Retention {
       }
     }
   }
+}
+
+function oldestFirst(one: Kept, other: Kept): number {
+  return one.modified - other.modified
 }
 
 /** Finds complete recordings. Leaves out directories that this process may not read, such as `lost+found`. */
