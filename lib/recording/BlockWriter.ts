@@ -26,12 +26,10 @@ export function blockSizeFor(byteRate: number): number {
   return byteRate <= SMALL_BLOCK_RATE ? SMALL_BLOCK : LARGE_BLOCK
 }
 
-/** number of recordings for each spare block of the pool; only after a stall of the disk are more blocks returned */
-const RECORDINGS_PER_SPARE = 16
-
 /**
- * The pool of blocks for all recordings. It keeps some returned blocks for later use. It lends at most `capacity`
- * bytes at once. Therefore recordings fail if the disk hangs, but the process does not run out of memory.
+ * The pool of blocks for all recordings. It keeps returned blocks for later use, at most as many as there are
+ * recordings (`keep`): with a sixteenth of them, a live call takes 2 KiB less, but a third more CPU. It lends at most
+ * `capacity` bytes at once. Therefore recordings fail if the disk hangs, but the process does not run out of memory.
  */
 export class BlockPool {
   readonly #capacity: number
@@ -40,7 +38,7 @@ export class BlockPool {
     [LARGE_BLOCK, []]
   ])
   #lent = 0
-  #recordings = 0
+  #keep = 0
 
   constructor(capacity: number) {
     this.#capacity = capacity
@@ -63,17 +61,13 @@ export class BlockPool {
     this.#lent -= size
     block.used = 0
     const free = this.#free.get(size)
-    if (free && free.length < this.#mostFree) free.push(block)
+    if (free && free.length < this.#keep) free.push(block)
   }
 
   /** Changes the number of recordings that use the pool: by 1 when a recording begins, by -1 when it ends. */
   expect(change: 1 | -1): void {
-    this.#recordings += change
-    for (const free of this.#free.values()) free.length = Math.min(free.length, this.#mostFree)
-  }
-
-  get #mostFree(): number {
-    return Math.ceil(this.#recordings / RECORDINGS_PER_SPARE)
+    this.#keep += change
+    for (const free of this.#free.values()) free.length = Math.min(free.length, this.#keep)
   }
 }
 
