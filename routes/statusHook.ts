@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Application } from '../lib/application/Application.js'
 import { bindLog, kStage, payloadReader } from '../lib/application/request.js'
-import { routeConfig } from '../lib/application/hookUrls.js'
+import { NO_CONTENT, routeConfig, TAKEN } from '../lib/application/hookUrls.js'
 import {
   dropBody,
   routeSchema,
@@ -13,9 +13,8 @@ import {
 import { joinPath } from '../lib/listening/ownUrls.js'
 import { callFields, CallStatusSchema } from '../lib/model/payloads.js'
 
-const NO_CONTENT = 204
-/** The statuses that jambonz takes for success (feature-server lib/utils/http-requestor.js). */
-const TAKEN: ReadonlySet<number> = new Set([200, 202, NO_CONTENT])
+/** The statuses that jambonz takes for success. */
+const SUCCESS: ReadonlySet<number> = new Set([...TAKEN, NO_CONTENT])
 
 /**
  * Registers POST for call status events, of the caller's leg and of dialled legs. jambonz ignores the answer, except
@@ -60,7 +59,7 @@ function answerWithSuccess(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
     const { statusCode } = reply
     const isOverHttp = request.jambonz?.transport === 'http'
-    if (request[kStage] !== 'answering' || TAKEN.has(statusCode) || !isOverHttp) return done()
+    if (request[kStage] !== 'answering' || SUCCESS.has(statusCode) || !isOverHttp) return done()
     request[kStage] = 'failed'
     request.log.warn(
       { statusCode },

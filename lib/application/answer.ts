@@ -16,7 +16,7 @@ import {
   type Platform,
   type VerbContext
 } from '../verbs/index.js'
-import { hookUrl, isNews, TAKEN } from './hookUrls.js'
+import { hookUrl, isNews, NO_CONTENT, TAKEN } from './hookUrls.js'
 import { bodyBytesOf, kRawBody, kSignedAt, kStage, kTrace } from './request.js'
 import { wallClock } from '../model/time.js'
 
@@ -26,7 +26,6 @@ const REPEATED_WITHIN = 60_000
 const MAX_REPLAYS = 3
 /** Maximum number of signed requests to remember. */
 const MAX_REMEMBERED = 1_000
-const NO_CONTENT = 204
 
 /**
  * Fills in and checks the verbs of a handler. Resolves to the verbs once their listens are written to the

@@ -186,8 +186,9 @@ export function warnOfDecline(
   )
 }
 
-/** the HTTP statuses with which jambonz takes verbs (feature-server lib/utils/http-requestor.js) */
+/** the HTTP statuses with which jambonz takes verbs, and the one for no verbs (feature-server lib/utils/http-requestor.js) */
 export const TAKEN: ReadonlySet<number> = new Set([200, 202])
+export const NO_CONTENT = 204
 const IGNORED_STATUS =
   'jambonz ignores an answer with this status: it takes verbs only with status 200 or 202, and follows no redirect'
 /**
@@ -201,10 +202,9 @@ export function warnOfStatus(
 ): void {
   if (TAKEN.has(statusCode)) return
   const { [kReturned]: returned } = request
-  const isEmpty = statusCode === 204 && !(Array.isArray(returned) && returned.length > 0)
+  const isEmpty = statusCode === NO_CONTENT && !(Array.isArray(returned) && returned.length > 0)
   const isReported = statusCode >= (messageOf(request) ? 500 : 400)
-  if (isEmpty || isReported) return
-  if (!isNews(warned, `${request.routeOptions.url} answers ${statusCode}`)) return
+  if (isEmpty || isReported || !isNews(warned, `${request.routeOptions.url} answers ${statusCode}`)) return
   request.log.warn({ statusCode }, IGNORED_STATUS)
 }
 

@@ -4,10 +4,9 @@ import type { Listen, StoredListen } from '../model/schema.js'
 import type { Trace, Tracing } from '../listening/tracing.js'
 import { withinMs } from '../model/time.js'
 import type { Application } from './Application.js'
-import { warnOfStatus } from './hookUrls.js'
+import { NO_CONTENT, warnOfStatus } from './hookUrls.js'
 import { kStage, kTrace } from './request.js'
 
-const NO_CONTENT = 204
 const INTERNAL_ERROR = 500
 const SERVICE_UNAVAILABLE = 503
 

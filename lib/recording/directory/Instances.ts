@@ -67,9 +67,9 @@ interface Watched {
  * The instances that record into one directory. Each has a file there with a counter, which the instance
  * increases at each heartbeat.
  *
- * A process of this machine is dead if its pid does not exist any more. An instance on another machine, or in
- * another thread of this process, is dead if its counter has not changed for MISSED_BEATS looks. No clock is used, since the clocks of hosts and
- * of file servers may be wrong or jump.
+ * A process of this machine is dead if its pid does not exist any more. An instance on another machine, or in another
+ * thread of this process, is dead if its counter has not changed for MISSED_BEATS looks. No clock is used, since the
+ * clocks of hosts and of file servers may be wrong or jump.
  */
 export class Instances {
   readonly token: string
